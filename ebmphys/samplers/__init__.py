@@ -1,0 +1,20 @@
+"""Samplers: they know a model's energy and its conditionals, and nothing else."""
+
+from ebmphys.samplers.base import Chains, Observable, Sampler, Schedule, draws, record
+from ebmphys.samplers.gibbs import BlockGibbs, heat_bath
+from ebmphys.samplers.metropolis import Metropolis, MetropolisHastings, flip_accepted, spin_exchange
+
+__all__ = [
+    "BlockGibbs",
+    "Chains",
+    "Metropolis",
+    "MetropolisHastings",
+    "Observable",
+    "Sampler",
+    "Schedule",
+    "draws",
+    "flip_accepted",
+    "heat_bath",
+    "record",
+    "spin_exchange",
+]

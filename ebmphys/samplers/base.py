@@ -1,0 +1,131 @@
+"""What every sampler shares: the state of its chains, the loop as a generator, and recording while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ebmphys.energies import EnergyModel
+from ebmphys.rng import uniforms
+
+Observable = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Chains:
+    """All that a restart needs: configurations (*batch, n_sites), their inverse temperatures, a generator.
+
+    beta broadcasts against the batch, so 16 temperatures x 64 chains is ``beta=betas[:, None]``.
+    """
+
+    x: Tensor
+    beta: Tensor
+    rng: torch.Generator
+
+    @property
+    def batch(self) -> torch.Size:
+        return self.x.shape[:-1]
+
+
+class Sampler(Protocol):
+    """A Markov chain (or a source of independent draws) on the sites of a model; its fields are its settings."""
+
+    model: EnergyModel
+
+    def init(self, *batch: int, beta: Tensor | float = 1.0, rng: torch.Generator) -> Chains:
+        """Chains that are ready to step."""
+        ...
+
+    def step(self, chains: Chains) -> dict[str, Tensor]:
+        """Advance every chain in place by one unit of work and return what happened."""
+        ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """``burn_in`` steps that are thrown away, then ``draws`` configurations with ``thin`` steps before each.
+
+    Raises ValueError for counts that make no run.
+    """
+
+    draws: int
+    thin: int = 1
+    burn_in: int = 0
+
+    def __post_init__(self) -> None:
+        if self.draws < 1 or self.thin < 1 or self.burn_in < 0:
+            raise ValueError(
+                f"a schedule needs draws >= 1, thin >= 1 and burn_in >= 0, "
+                f"got draws={self.draws}, thin={self.thin}, burn_in={self.burn_in}"
+            )
+
+
+def random_chains(
+    model: EnergyModel, batch: tuple[int, ...], beta: Tensor | float, rng: torch.Generator
+) -> Chains:
+    """Chains that start at infinite temperature: two-valued units at random, continuous ones from N(0, 1).
+
+    Raises ValueError where beta is negative, is not finite or does not broadcast to the batch, or where model
+    and generator are on different devices.
+    """
+    if model.device.type != rng.device.type:
+        raise ValueError(
+            f"the model is on {model.device.type} and the generator on {rng.device.type}: make both on one"
+        )
+    heat = torch.as_tensor(beta, dtype=torch.float32).to(rng.device)
+    if not bool((heat.isfinite() & (heat >= 0)).all()):
+        raise ValueError("beta must be finite and not negative")
+    try:
+        torch.broadcast_shapes(heat.shape, batch)
+        fits = heat.ndim <= len(batch)
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"beta of shape {tuple(heat.shape)} does not broadcast to a batch of {tuple(batch)}")
+    x = torch.empty(*batch, model.n_sites, device=rng.device)
+    for name, sites in model.blocks.items():
+        unit = model.units[name]
+        u = uniforms(x[..., sites].shape, rng)
+        free = unit.natural(torch.zeros_like(u))
+        x[..., sites] = unit.draw(free, u)
+    return Chains(x, heat, rng)
+
+
+def scaled(beta: Tensor, eta: Tensor, batch: torch.Size) -> Tensor:
+    """beta * eta with beta (broadcast to batch) spread over the trailing axes of eta."""
+    if beta.ndim == 0:
+        return eta * beta
+    return eta * beta.expand(batch).reshape(*batch, *(1,) * (eta.ndim - len(batch)))
+
+
+def draws(sampler: Sampler, chains: Chains, schedule: Schedule) -> Iterator[Chains]:
+    """Run the schedule and yield the same, advancing ``chains`` at each draw.
+
+    Whoever loops may look at ``chains.x`` (clone it to keep it), stop at any draw, and start again later with
+    ``burn_in=0``: the states visited are the same as in one go.
+    """
+    for _ in range(schedule.burn_in):
+        sampler.step(chains)
+    for _ in range(schedule.draws):
+        for _ in range(schedule.thin):
+            sampler.step(chains)
+        yield chains
+
+
+def record(
+    sampler: Sampler, chains: Chains, schedule: Schedule, observe: Mapping[str, Observable]
+) -> dict[str, Tensor]:
+    """Each observable of each draw, measured while the chains run; name -> (draw, *batch, ...)."""
+    series: dict[str, Tensor] = {}
+    with torch.no_grad():
+        for number, now in enumerate(draws(sampler, chains, schedule)):
+            for name, observable in observe.items():
+                value = observable(now.x)
+                if number == 0:
+                    series[name] = value.new_empty(schedule.draws, *value.shape)
+                series[name][number] = value
+    return series

@@ -1,0 +1,89 @@
+"""Metropolis-Hastings: single flips in parallel over each block, and the general form with any proposal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ebmphys.energies import EnergyModel
+from ebmphys.rng import uniforms
+from ebmphys.samplers.base import Chains, random_chains, scaled
+
+Proposal = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor | float]]
+
+
+def flip_accepted(model: EnergyModel, x: Tensor, block: str, beta: Tensor, u: Tensor) -> Tensor:
+    """Whether each site of a block takes its other value: u < exp(-beta dE); (*batch, |block|) booleans."""
+    eta = scaled(beta, model.conditional(x, block), x.shape[:-1])
+    upper = x[..., model.blocks[block]] == model.units[block].values[1]
+    # eta is the log-odds of the upper value, so flipping down costs exp(-eta) and flipping up exp(+eta).
+    return u < torch.exp(torch.where(upper, -eta, eta))
+
+
+@dataclass(frozen=True)
+class Metropolis:
+    """Single-site flips with acceptance min(1, exp(-beta dE)) (Metropolis et al. 1953), all sites of a block at
+    once; on a lattice these are checkerboard sweeps. One step is one sweep: each site is offered one flip.
+
+    Returns ``acceptance``, (*batch,). At beta = 0 every flip is accepted and a sweep only inverts all spins, so
+    start from random configurations there, or use BlockGibbs. Probabilities are resolved to 2^-24.
+    Raises ValueError for units that are not two-valued.
+    """
+
+    model: EnergyModel
+
+    def __post_init__(self) -> None:
+        if any(len(unit.values) != 2 for unit in self.model.units.values()):
+            raise ValueError("Metropolis flips two-valued units; use BlockGibbs or MetropolisHastings here")
+
+    def init(self, *batch: int, beta: Tensor | float = 1.0, rng: torch.Generator) -> Chains:
+        return random_chains(self.model, batch, beta, rng)
+
+    @torch.no_grad()
+    def step(self, chains: Chains) -> dict[str, Tensor]:
+        accepted = torch.zeros(chains.batch, device=chains.x.device)
+        for name, sites in self.model.blocks.items():
+            before = chains.x[..., sites]
+            flips = flip_accepted(self.model, chains.x, name, chains.beta, uniforms(before.shape, chains.rng))
+            chains.x[..., sites] = torch.where(flips, sum(self.model.units[name].values) - before, before)
+            accepted += flips.sum(-1)
+        return {"acceptance": accepted / self.model.n_sites}
+
+
+@dataclass(frozen=True)
+class MetropolisHastings:
+    """Any proposal x -> x' with its log-ratio log q(x | x') - log q(x' | x) (Hastings 1970).
+
+    ``proposal(x, rng)`` gives (x', log-ratio), the log-ratio (*batch,) or 0 where the proposal is symmetric;
+    x' is accepted with probability min(1, exp(-beta (E' - E) + log-ratio)). One step is one proposal a chain.
+    Returns ``acceptance``, (*batch,) zeros and ones.
+    Raises ValueError where an energy or a log-ratio is not a number: such a chain would silently never move.
+    """
+
+    model: EnergyModel
+    proposal: Proposal
+
+    def init(self, *batch: int, beta: Tensor | float = 1.0, rng: torch.Generator) -> Chains:
+        return random_chains(self.model, batch, beta, rng)
+
+    @torch.no_grad()
+    def step(self, chains: Chains) -> dict[str, Tensor]:
+        proposed, log_ratio = self.proposal(chains.x, chains.rng)
+        cost = self.model.energy(proposed) - self.model.energy(chains.x)
+        log_acceptance = log_ratio - chains.beta * cost
+        if bool(log_acceptance.isnan().any()):
+            raise ValueError(
+                "the energy or the proposal's log-ratio is not a number: check the model's parameters"
+            )
+        accepted = uniforms(chains.batch, chains.rng) < log_acceptance.exp()
+        chains.x = torch.where(accepted[..., None], proposed, chains.x)
+        return {"acceptance": accepted.float()}
+
+
+def spin_exchange(x: Tensor, rng: torch.Generator) -> tuple[Tensor, float]:
+    """Swap the spins of two sites picked at random: moves at fixed magnetization (after Kawasaki 1966)."""
+    pair = torch.randint(x.shape[-1], (*x.shape[:-1], 2), generator=rng, device=x.device)
+    return x.scatter(-1, pair, x.gather(-1, pair.flip(-1))), 0.0
