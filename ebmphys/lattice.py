@@ -180,16 +180,11 @@ class Lattice(Graph):
             return np.tile([0, 1], self.n_cells)
         if self.geometry == "triangular":
             # x - y mod 3 separates all six neighbours unless a period that is no multiple of 3 breaks it.
-            fits = all(
-                side % 3 == 0 or not wraps for side, wraps in zip(self.shape, self.periodic, strict=True)
-            )
+            fits = all(side % 3 == 0 or not wraps for side, wraps in zip(self.shape, self.periodic, strict=True))
             return (self.cells[:, 0] - self.cells[:, 1]) % 3 if fits else super()._labels()
         # Each axis is coloured as a cycle (an odd one needs a third colour, on its last site); the sum of
         # the axes' colours, modulo how many there are, then changes along every bond.
-        odd = [
-            wraps and side % 2 == 1 and side > 1
-            for side, wraps in zip(self.shape, self.periodic, strict=True)
-        ]
+        odd = [wraps and side % 2 == 1 and side > 1 for side, wraps in zip(self.shape, self.periodic, strict=True)]
         along = self.cells % 2
         for axis in np.flatnonzero(odd):
             along[self.cells[:, axis] == self.shape[axis] - 1, axis] = 2

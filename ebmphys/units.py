@@ -146,4 +146,4 @@ def build_unit(config: dict[str, object] | str) -> Unit:
     kinds = {kind.name: kind for kind in (Spin, Bit, Gaussian)}
     if name not in kinds:
         raise ValueError(f"unit must be one of {', '.join(kinds)}, got {name!r}")
-    return kinds[name](**options)  # type: ignore[arg-type]
+    return kinds[name](**options)

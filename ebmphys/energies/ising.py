@@ -47,9 +47,7 @@ class Ising(EnergyModel):
             # Neighbour by neighbour, (max degree, block size), so that each gather is one contiguous index.
             around, through = graph.neighbours[sites].T, graph.neighbour_bonds[sites].T
             # A missing neighbour (an open edge) points at site 0 with coupling 0: one gather serves every graph.
-            strength = (
-                np.where(around >= 0, self.couplings.cpu().numpy()[through], 0) if graph.n_bonds else around
-            )
+            strength = np.where(around >= 0, self.couplings.cpu().numpy()[through], 0) if graph.n_bonds else around
             parts = {"sites": sites, "around": around.clip(min=0), "strength": strength.astype(np.float32)}
             for name, array in parts.items():
                 tensor = torch.from_numpy(np.ascontiguousarray(array)).to(place)
@@ -86,9 +84,7 @@ class Ising(EnergyModel):
         return -(satisfied @ self.couplings) - x @ self.fields
 
     def conditional(self, x: Tensor, block: str) -> Tensor:
-        sites, around, strength = (
-            getattr(self, f"_{part}{block}") for part in ("sites", "around", "strength")
-        )
+        sites, around, strength = (getattr(self, f"_{part}{block}") for part in ("sites", "around", "strength"))
         field = self.fields[sites].expand(*x.shape[:-1], -1).clone()
         for neighbour, coupling in zip(around, strength, strict=True):
             field.addcmul_(coupling, x.index_select(-1, neighbour))
@@ -118,9 +114,7 @@ def ferromagnet(shape: tuple[int, ...], **options: Any) -> Ising:
 def _one_each(value: float | Tensor, count: int, what: str, of: str) -> Tensor:
     values = torch.as_tensor(value, dtype=torch.float32)
     if values.ndim > 0 and values.shape != (count,):
-        raise ValueError(
-            f"{what} must be one number or one a {of} ({count}), got shape {tuple(values.shape)}"
-        )
+        raise ValueError(f"{what} must be one number or one a {of} ({count}), got shape {tuple(values.shape)}")
     if not bool(values.isfinite().all()):
         raise ValueError(f"{what} must be finite")
     return values.expand(count).clone()

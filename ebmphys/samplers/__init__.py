@@ -1,12 +1,14 @@
 """Samplers: they know a model's energy and its conditionals, and nothing else."""
 
 from ebmphys.samplers.base import Chains, Observable, Sampler, Schedule, draws, record
+from ebmphys.samplers.enumerated import Enumerated
 from ebmphys.samplers.gibbs import BlockGibbs, heat_bath
 from ebmphys.samplers.metropolis import Metropolis, MetropolisHastings, flip_accepted, spin_exchange
 
 __all__ = [
     "BlockGibbs",
     "Chains",
+    "Enumerated",
     "Metropolis",
     "MetropolisHastings",
     "Observable",

@@ -64,9 +64,7 @@ class Schedule:
             )
 
 
-def random_chains(
-    model: EnergyModel, batch: tuple[int, ...], beta: Tensor | float, rng: torch.Generator
-) -> Chains:
+def random_chains(model: EnergyModel, batch: tuple[int, ...], beta: Tensor | float, rng: torch.Generator) -> Chains:
     """Chains that start at infinite temperature: two-valued units at random, continuous ones from N(0, 1).
 
     Raises ValueError where beta is negative, is not finite or does not broadcast to the batch, or where model

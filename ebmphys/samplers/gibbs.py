@@ -34,9 +34,7 @@ class BlockGibbs:
     def __post_init__(self) -> None:
         unknown = set(self.clamp) - set(self.model.blocks)
         if unknown:
-            raise ValueError(
-                f"no block named {sorted(unknown)}: the model has {', '.join(self.model.blocks)}"
-            )
+            raise ValueError(f"no block named {sorted(unknown)}: the model has {', '.join(self.model.blocks)}")
 
     def init(self, *batch: int, beta: Tensor | float = 1.0, rng: torch.Generator) -> Chains:
         return random_chains(self.model, batch, beta, rng)
