@@ -1,0 +1,17 @@
+"""Models that draw configurations independently: no chain, no burn-in, no autocorrelation."""
+
+from ebmphys.generators.base import IndependentModel, log_density
+from ebmphys.generators.vae import VAE, Bound, Posterior, gaussian_kl, gaussian_kl_per_latent
+
+GENERATORS: dict[str, type[IndependentModel]] = {"vae": VAE}
+
+__all__ = [
+    "GENERATORS",
+    "VAE",
+    "Bound",
+    "IndependentModel",
+    "Posterior",
+    "gaussian_kl",
+    "gaussian_kl_per_latent",
+    "log_density",
+]
