@@ -34,7 +34,10 @@ class Chains:
 class Sampler(Protocol):
     """A Markov chain (or a source of independent draws) on the sites of a model; its fields are its settings."""
 
-    model: EnergyModel
+    @property
+    def model(self) -> EnergyModel:
+        """The model that is sampled."""
+        ...
 
     def init(self, *batch: int, beta: Tensor | float = 1.0, rng: torch.Generator) -> Chains:
         """Chains that are ready to step."""
