@@ -1,0 +1,152 @@
+"""Results as tables that a person reads, on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from ebmphys.report import format_estimate
+
+_COLUMNS = {
+    "energy_per_site": "u",
+    "abs_magnetization": "<|m|>",
+    "specific_heat": "c",
+    "susceptibility": "chi",
+    "binder_cumulant": "U4",
+}
+_EXACT = (
+    "energy_per_site",
+    "specific_heat",
+    "abs_magnetization",
+    "susceptibility",
+    "binder_cumulant",
+    "free_energy_per_site",
+    "spontaneous_magnetization",
+    "log_partition",
+)
+
+
+def say(line: str) -> None:
+    """A line about how far things are, on stderr."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(line, markup=False)
+
+
+def show(verb: str, result: Mapping[str, Any]) -> None:
+    """The result of a verb."""
+    kind = result.get("kind", "dataset" if verb in ("generate", "import", "sample") else verb)
+    {"dataset": _dataset, "exact": _exact, "fit": _fits, "run": _run, "model": _model}.get(kind, _comparison)(result)
+
+
+def _dataset(result: Mapping[str, Any]) -> None:
+    size = "x".join(map(str, result["shape"])) if result["shape"] else f"{result['n_sites']} sites"
+    drawn = f"{result['draws']}" if result["complete"] else f"{result['draws']} of {result['draws_planned']}"
+    _print(
+        f"{result['path']}: {size}, {len(result['temperatures'])} temperature(s), {drawn} draws x {result['chains']} "
+        f"chains, {result['bytes'] / 1e6:.3g} MB ({result['bytes_per_site']:.3g} bytes a site)"
+    )
+    if not result["rows"]:
+        return
+    rows = [
+        [f"{row['temperature']:.6g}"]
+        + [_estimate(row[name]) for name in _COLUMNS]
+        + [_short(row["tau_int"]), _short(row["n_effective"])]
+        for row in result["rows"]
+    ]
+    _table(["T", *_COLUMNS.values(), "tau/draws", "N_eff"], rows)
+    if any(row[name]["exact"] is not None for row in result["rows"] for name in _COLUMNS):
+        _print("in brackets the error of the last digits, after it the distance from the exact value in errors (z)")
+    doubts: dict[str, list[str]] = {}
+    for row in result["rows"]:
+        for doubt in row["warnings"]:
+            doubts.setdefault(doubt, []).append(f"{row['temperature']:.6g}")
+    for doubt, temperatures in doubts.items():
+        _print(f"! T = {', '.join(temperatures)}: {doubt}")
+
+
+def _estimate(entry: Mapping[str, Any]) -> str:
+    text = format_estimate(entry["value"], entry["error"])
+    return text if entry["z"] is None else f"{text} {entry['z']:+.1f}"
+
+
+def _exact(result: Mapping[str, Any]) -> None:
+    settings = result["settings"]
+    _print(f"{settings['size']} {settings['geometry']}, {settings['boundary']}: {result['source']}")
+    _exact_rows(result["rows"])
+    if "infinite" in result:
+        critical = result["critical_temperature"]
+        _print(f"infinite square lattice, Onsager (1944) and Yang (1952), T_c = {critical:.12g}")
+        _exact_rows(result["infinite"])
+
+
+def _exact_rows(rows: Sequence[Mapping[str, Any]]) -> None:
+    names = [name for name in _EXACT if name in rows[0]]
+    lines = [
+        [f"{row['temperature']:.6g}", *("inf" if row[name] is None else f"{row[name]:.12g}" for name in names)]
+        for row in rows
+    ]
+    _table(["T", *(name.replace("_", " ") for name in names)], lines)
+
+
+def _fits(result: Mapping[str, Any]) -> None:
+    usual = ("out", "temperature", "stopped", "epoch", "updates", "seconds", "learning_rate")
+    names = list(dict.fromkeys(name for model in result["models"] for name in model if name not in usual))
+    rows = [
+        [
+            model["out"],
+            f"{model['temperature']:.6g}",
+            str(model.get("epoch", 0)),
+            _short(model.get("seconds")),
+            model["stopped"],
+        ]
+        + [_short(model.get(name)) for name in names]
+        for model in result["models"]
+    ]
+    _table(["model", "T", "epochs", "CPU s", "ended", *(name.replace("_", " ") for name in names)], rows)
+
+
+def _model(result: Mapping[str, Any]) -> None:
+    _print(f"{result['path']}: {result['config']['model']} with {result['parameters']} parameters")
+    details = {**result["config"], "epoch": result["epoch"], "ended": result["stopped"], **result["last"]}
+    origin = result["provenance"]
+    details |= {
+        name: origin[name] for name in ("temperature", "ebmphys", "commit", "created", "inputs") if name in origin
+    }
+    for name, value in details.items():
+        _print(f"  {name}: {value}")
+
+
+def _comparison(result: Mapping[str, Any]) -> None:
+    _print(result["headline"])
+    for verdict in result["verdicts"]:
+        _print(f"  {verdict['sentence']}")
+    _print(f"ranked by: {result['criterion']}")
+
+
+def _run(result: Mapping[str, Any]) -> None:
+    for step in result["steps"]:
+        _print(f"{'done      ' if step['done'] else 'up to date'} {step['step']}")
+    last = result["steps"][-1]
+    if "headline" in last.get("result", {}):
+        _comparison(last["result"])
+
+
+def _table(header: Iterable[str], rows: Iterable[Sequence[str]]) -> None:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in header:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    # Not cut at the terminal's edge: a digit that is not shown is worse than a line that wraps.
+    Console(highlight=False, markup=False, width=max(200, Console().width)).print(table)
+
+
+def _print(text: str) -> None:
+    Console(highlight=False, markup=False, soft_wrap=True).print(text)
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"

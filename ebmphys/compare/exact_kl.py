@@ -1,0 +1,46 @@
+"""KL(p || q) of the models behind sample files, where all configurations can be enumerated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ebmphys.checkpoint import load_model
+from ebmphys.compare.ensemble import same_temperature
+from ebmphys.compare.files import build_hamiltonian
+from ebmphys.dataset import Dataset
+from ebmphys.likelihood import kl_to_exact
+
+
+def model_files(sample: Path, given: Path | None = None) -> dict[float, Path]:
+    """The checkpoint that the draws of each temperature came from, as far as they are recorded and still there.
+
+    ``sample`` records one a temperature, in order; one that is ``given`` stands for all. A path that does not exist
+    from here is looked for beside the sample file, under its own name.
+    """
+    data = Dataset(sample)
+    if given is not None:
+        return dict.fromkeys(data.temperatures.tolist(), given)
+    found = {}
+    for temperature, recorded in zip(data.temperatures.tolist(), data.provenance.get("models", []), strict=False):
+        places = (Path(recorded), sample.parent / Path(recorded).name)
+        place = next((place for place in places if place.is_file()), None)
+        if place is not None:
+            found[temperature] = place
+    return found
+
+
+def kl_of_models(reference: Path, sample: Path, given: Path | None = None) -> dict[float, float | str]:
+    """KL(p || q), nats, of the model of a sample file at each temperature; a sentence where it cannot be had."""
+    files = model_files(sample, given)
+    target = build_hamiltonian(Dataset(reference).model)
+    found: dict[float, float | str] = {}
+    for temperature in Dataset(sample).temperatures.tolist():
+        path = next((files[t] for t in files if same_temperature(t, temperature)), None)
+        if target is None or path is None:
+            found[temperature] = "the reference names no Hamiltonian" if target is None else "no model file is at hand"
+            continue
+        try:
+            found[temperature] = kl_to_exact(target, 1 / temperature, load_model(path).to(target.device))
+        except ValueError as refusal:
+            found[temperature] = str(refusal)
+    return found

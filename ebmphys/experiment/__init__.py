@@ -1,0 +1,32 @@
+"""The verbs: one settings class each, and the function that runs it, from Python, TOML and the command line."""
+
+from ebmphys.experiment.comparing import Compare, compare
+from ebmphys.experiment.fitting import Fit, fit_model
+from ebmphys.experiment.generate import Generate, generate
+from ebmphys.experiment.importing import Import, import_files
+from ebmphys.experiment.info import Info, info
+from ebmphys.experiment.known import Exact, exact
+from ebmphys.experiment.recipe import Run, run
+from ebmphys.experiment.sampling import Sample, sample
+from ebmphys.experiment.settings import Settings, complaint
+
+__all__ = [
+    "Compare",
+    "Exact",
+    "Fit",
+    "Generate",
+    "Import",
+    "Info",
+    "Run",
+    "Sample",
+    "Settings",
+    "compare",
+    "complaint",
+    "exact",
+    "fit_model",
+    "generate",
+    "import_files",
+    "info",
+    "run",
+    "sample",
+]

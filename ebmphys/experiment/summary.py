@@ -1,0 +1,70 @@
+"""What a dataset amounts to at each temperature: averages with errors, tau, exact values, and doubts in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ebmphys.checkpoint import Model, build
+from ebmphys.dataset import Dataset
+from ebmphys.energies import Ising
+from ebmphys.exact import exact_values
+from ebmphys.observables import summarize
+from ebmphys.stats import split_rhat, tau_int
+
+QUANTITIES = ("energy_per_site", "abs_magnetization", "specific_heat", "susceptibility", "binder_cumulant")
+_BURN_IN_TAUS = 10
+_WORST_RHAT = 1.05
+
+
+def summary(data: Dataset) -> dict[str, Any]:
+    """JSON values: the file's description and a row a temperature, each quantity as value, error, exact, z."""
+    model = None if data.model is None else build(data.model)
+    rows = [_row(data, float(t), model) for t in data.temperatures] if data.draws else []
+    return data.describe() | {"rows": rows}
+
+
+def _row(data: Dataset, temperature: float, model: Model | None) -> dict[str, Any]:
+    energy = data.energy(temperature) / data.n_sites
+    magnetization = data.magnetization(temperature)
+    found = summarize(energy, magnetization, 1 / temperature, data.n_sites)
+    sampled = data.settings.get("verb") == "generate"
+    exact = exact_values(model, 1 / temperature) if isinstance(model, Ising) and sampled else {}
+    row: dict[str, Any] = {"temperature": temperature}
+    for name in QUANTITIES:
+        estimate = found[name]
+        known = exact.get(name)
+        z = None if known is None or not estimate.error > 0 else (estimate.value - known) / estimate.error
+        row[name] = {
+            "value": _number(estimate.value),
+            "error": _number(estimate.error),
+            "exact": known,
+            "z": _number(z),
+        }
+    slowest = max((tau_int(energy), tau_int(np.abs(magnetization))), key=lambda tau: tau.value)
+    row |= {"tau_int": _number(slowest.value), "n_effective": _number(energy.size / (2 * slowest.value))}
+    doubts = [found[name].warning for name in QUANTITIES] + _doubts(data, energy, magnetization, slowest.value)
+    return row | {"warnings": list(dict.fromkeys(filter(None, doubts)))}
+
+
+def _doubts(data: Dataset, energy: np.ndarray, magnetization: np.ndarray, tau: float) -> list[str]:
+    doubts = []
+    settings = data.settings
+    if {"burn_in", "thin"} <= settings.keys() and settings.get("sampler") != "enumerated":
+        needed = _BURN_IN_TAUS * tau * settings["thin"]
+        if settings["burn_in"] < needed:
+            doubts.append(
+                f"the burn-in of {settings['burn_in']} steps is short of {_BURN_IN_TAUS} autocorrelation times"
+                f" ({needed:.0f} steps): take a longer one"
+            )
+    if energy.shape[0] >= 8 and energy.shape[1] > 1 and energy.var() > 0:
+        rhat = max(split_rhat(energy), split_rhat(np.abs(magnetization)))
+        if rhat > _WORST_RHAT:
+            doubts.append(f"the chains disagree (split R-hat {rhat:.2f}): they have not forgotten their starts")
+    return doubts
+
+
+def _number(value: Any) -> float | None:
+    """A number that JSON can hold; None for what is not finite."""
+    return float(value) if value is not None and np.isfinite(value) else None
