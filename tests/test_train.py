@@ -29,6 +29,7 @@ from ebmphys.train import (
     exact_kl,
     fit,
     free_energy_gap,
+    kl_on_data,
     mean_elbo,
     mean_log_likelihood,
     split,
@@ -414,6 +415,35 @@ def test_the_likelihood_monitor_anneals_where_log_z_is_not_known():
         log_z = float((-model.free_energy(v)).double().logsumexp(0)) - math.log(200_000) + 30 * math.log(2)
         expected = -float(model.free_energy(data).mean()) - log_z
     assert estimate == pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.parametrize("unit", [Spin(), Bit()])
+def test_kl_on_data_is_the_kl_that_enumeration_gives(unit):
+    model = rbm(visible=unit, scale=1.0)
+    spins = exact_draws(TARGET, BETA_C, 40_000)
+    v = spins if unit == Spin() else (spins + 1) / 2
+    estimate = kl_on_data(TARGET, BETA_C, v, mean_log_likelihood(v))(model, None)
+    with torch.no_grad():
+        differences = log_likelihood(TARGET, spins, BETA_C) - log_likelihood(model, v)
+    error = float(differences.std()) / 200
+    assert abs(estimate - kl_to_exact(TARGET, BETA_C, model)) < 4 * error < 0.1
+    # A forgotten beta is far outside the error.
+    assert abs(kl_on_data(TARGET, 1.0, v, mean_log_likelihood(v))(model, None) - estimate) > 20 * error
+
+
+def test_larger_targets_are_judged_on_data_that_were_held_back():
+    target = ferromagnet((6, 6), device="cpu")
+    held = (torch.randint(0, 2, (50, 36), generator=rng("held")) * 2 - 1).float()
+    model, objective = rbm(36, 8, scale=1.0), pcd()
+    monitors = suited(model, objective, held, target, BETA_C)
+    assert next(iter(monitors)) == "kl_estimate" and "kl" not in monitors
+    expected = float((log_likelihood(target, held, BETA_C) - log_likelihood(model, held)).mean())
+    assert monitors["kl_estimate"](model, objective) == pytest.approx(expected, rel=1e-6)
+    vae = VAE(36, (16,), 2, rng=rng("vae"), device="cpu")
+    watched = suited(vae, ELBO(rng("noise")), held, target, BETA_C)
+    assert list(watched) == ["kl_bound"]
+    exact = float((log_likelihood(target, held, BETA_C) - log_likelihood(vae, held)).mean())
+    assert exact - 1e-3 < watched["kl_bound"](vae, None) < exact + 2
 
 
 def test_vae_learns_and_is_watched():

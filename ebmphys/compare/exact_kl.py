@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from ebmphys.checkpoint import load_model
+from ebmphys.checkpoint import load, load_model
 from ebmphys.compare.ensemble import same_temperature
 from ebmphys.compare.files import build_hamiltonian
 from ebmphys.dataset import Dataset
@@ -42,5 +43,15 @@ def kl_of_models(reference: Path, sample: Path, given: Path | None = None) -> di
         try:
             found[temperature] = kl_to_exact(target, 1 / temperature, load_model(path).to(target.device))
         except ValueError as refusal:
-            found[temperature] = str(refusal)
+            found[temperature] = f"{refusal}{_on_data(path)}"
     return found
+
+
+def _on_data(path: Path) -> str:
+    """What the training said of the KL on data that were held back."""
+    last: dict[str, Any] = next(iter(load(path).history[-1:]), {})
+    if "kl_estimate" in last:
+        return f"; on data held back from training KL(p‖q) was about {last['kl_estimate']:.2g} nats"
+    if "kl_bound" in last:
+        return f"; on data held back from training KL(p‖q) was at most about {last['kl_bound']:.2g} nats"
+    return ""

@@ -23,7 +23,9 @@ from ebmphys.units import Unit, build_unit
 
 PLACEHOLDER = "{temperature}"
 _HIDDEN = {"rbm": (64,), "vae": (128, 128)}
-_RATES = {"rbm": Training.learning_rate, "vae": 1e-3}
+_RATES = {"rbm": Training.learning_rate, "vae": 5e-3}
+_HIGHER_IS_BETTER = ("log_likelihood", "elbo")
+_WATCHED = ("kl", "kl_estimate", "kl_bound", *_HIGHER_IS_BETTER)
 
 
 class Fit(Settings):
@@ -72,7 +74,7 @@ class Fit(Settings):
     monitor_every: int = Field(default=Training.monitor_every, ge=1)
     """Epochs between two looks at likelihood, KL and chains."""
     stop_early: Flag = False
-    """End when the validation likelihood (or bound) has not risen for ten looks, and keep the best."""
+    """End when the KL, or else the validation likelihood or bound, has not improved for ten looks; keep the best."""
     seed: int = Field(default=1, ge=0)
     """Makes a run reproducible bit for bit on one device."""
     device: Device = "auto"
@@ -118,6 +120,9 @@ def _fit_one(settings: Fit, temperature: float, out: Path) -> dict[str, Any]:
     learn, held = split(data, settings.validation, generator(*stream, "split", device=device))
     model = _model(settings, data.shape[-1], generator(*stream, "weights", device=device), device)
     objective = _objective(settings, model, generator(*stream, "objective", device=device))
+    target = hamiltonian if isinstance(hamiltonian, EnergyModel) else None
+    monitors = suited(model, objective, held, target, 1 / temperature)
+    stop_on = next(name for name in _WATCHED if name in monitors)
     training = Training(
         epochs=settings.epochs,
         batch_size=min(settings.batch_size, len(learn)),
@@ -126,11 +131,10 @@ def _fit_one(settings: Fit, temperature: float, out: Path) -> dict[str, Any]:
         schedule=settings.schedule,
         cpu_seconds=settings.cpu_seconds,
         monitor_every=settings.monitor_every,
-        stop_on=_likelihood_of(settings) if settings.stop_early else None,
-        maximise=settings.stop_early,
+        stop_on=stop_on if settings.stop_early else None,
+        maximise=stop_on in _HIGHER_IS_BETTER,
     )
-    target = hamiltonian if isinstance(hamiltonian, EnergyModel) else None
-    with Progress(training, show=not settings.quiet) as bar:
+    with Progress(training, show=False if settings.quiet else None) as bar:
         history = fit(
             model,
             learn,
@@ -138,12 +142,14 @@ def _fit_one(settings: Fit, temperature: float, out: Path) -> dict[str, Any]:
             training,
             rng=generator(*stream, "batches", device=device),
             augment=_symmetries(settings, target, model.visible_unit),
-            monitors=suited(model, objective, held, target, 1 / temperature),
+            monitors=monitors,
             on_epoch=bar,
             checkpoint=out,
             resume=settings.resume and out.exists(),
             provenance=_origin(settings, source, temperature, device),
         )
+    if history.stopped == "interrupted":
+        raise KeyboardInterrupt
     last = {name: value for name, value in history[-1].items() if name != "loss"} if history else {}
     return {"out": str(out), "temperature": temperature, "stopped": history.stopped, **last}
 
@@ -174,10 +180,6 @@ def _objective(settings: Fit, model: nn.Module, rng: torch.Generator) -> Objecti
         return ELBO(rng)
     persistent = settings.negative == "pcd"
     return ContrastiveDivergence(settings.k, rng, persistent=persistent, n_chains=settings.fantasy_chains)
-
-
-def _likelihood_of(settings: Fit) -> str:
-    return "elbo" if settings.model == "vae" else "log_likelihood"
 
 
 def _symmetries(settings: Fit, hamiltonian: EnergyModel | None, unit: Unit) -> list[Augmentation]:

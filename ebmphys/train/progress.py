@@ -15,17 +15,18 @@ from ebmphys.train.settings import Training
 class Progress:
     """An ``on_epoch`` that moves a bar: ``with Progress(settings) as bar: fit(..., on_epoch=bar)``; on stderr.
 
-    ``done`` are the epochs of a resumed training that are behind it; ``show=False`` draws nothing.
+    ``done`` are the epochs of a resumed training that are behind it; ``show=False`` draws nothing, None draws only on
+    a terminal.
     """
 
-    def __init__(self, settings: Training, done: int = 0, show: bool = True, file: TextIO | None = None) -> None:
+    def __init__(self, settings: Training, done: int = 0, show: bool | None = True, file: TextIO | None = None) -> None:
         self.budget = settings.cpu_seconds
         total = settings.epochs if self.budget is None else self.budget
         self.bar = tqdm(
             total=total,
             initial=done,
             unit="epoch" if self.budget is None else "s",
-            disable=not show,
+            disable=None if show is None else not show,
             file=sys.stderr if file is None else file,
             bar_format=None if self.budget is None else "{l_bar}{bar}| {n:.0f}/{total:.0f} CPU s{postfix}",
         )
