@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ebmphys.energies import EnergyModel
-from ebmphys.rng import uniforms
-from ebmphys.samplers import BlockGibbs, Chains, Sampler
+from ebmphys.samplers import BlockGibbs, Chains, Sampler, can_flip, offer_flips
 
 Objective = Callable[[nn.Module, Tensor], Tensor]
 MakeSampler = Callable[[EnergyModel], Sampler]
@@ -114,31 +113,6 @@ class Persistent:
         place = self.rng.device
         x, beta = (chains[name].to(place, copy=True) for name in ("x", "beta")) if chains else (None, None)
         self.chains = None if x is None or beta is None else Chains(x, beta, self.rng)
-
-
-def can_flip(model: EnergyModel) -> bool:
-    """Whether visible units are two-valued and a sweep begins by drawing all hidden units anew."""
-    first = next(iter(model.blocks.values()))
-    hidden = torch.arange(model.n_visible, model.n_sites)
-    fresh = not len(hidden) or torch.equal(torch.arange(model.n_sites)[_on_cpu(first)], hidden)
-    return fresh and len(model.visible_unit.values) == 2
-
-
-def offer_flips(model: EnergyModel, chains: Chains) -> None:
-    """Offer every chain its visible sites turned over, accepted with min(1, exp(beta F(v) - beta F(-v))).
-
-    A Metropolis move on p(v), right for every model whether or not it has the symmetry; the hidden sites are
-    left as they are, so a step that draws them first has to follow.
-    """
-    v = chains.x[..., : model.n_visible]
-    turned = sum(model.visible_unit.values) - v
-    now, then = (-chains.beta * model.free_energy(torch.stack([v, turned]), chains.beta)).unbind(0)
-    accepted = uniforms(chains.batch, chains.rng) < torch.exp(then - now)
-    chains.x[..., : model.n_visible] = torch.where(accepted[..., None], turned, v)
-
-
-def _on_cpu(sites: Tensor | slice) -> Tensor | slice:
-    return sites if isinstance(sites, slice) else sites.cpu()
 
 
 class TwoPhase:

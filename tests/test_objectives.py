@@ -19,11 +19,9 @@ from ebmphys.objectives import (
     Persistent,
     Stateful,
     TwoPhase,
-    can_flip,
-    offer_flips,
 )
 from ebmphys.rng import generator
-from ebmphys.samplers import BlockGibbs, Chains
+from ebmphys.samplers import BlockGibbs, Chains, can_flip, offer_flips
 from ebmphys.units import Bit, Gaussian, Spin
 
 UNITS = [(Spin(), Spin()), (Spin(), Bit()), (Bit(), Spin()), (Bit(), Bit())]
@@ -156,8 +154,8 @@ def test_offered_flips_leave_the_law_of_the_model_as_it_is(visible, hidden):
     assert ((after - len(start) * law) / error).abs().max() < 4
     moved = float((chains.x[:, :4] != start).all(1).double().mean())
     turned = law[[int((code(states) == c).nonzero()) for c in code(sum(visible.values) - states)]]
-    assert moved == pytest.approx(float(torch.minimum(law, turned).sum()), abs=4e-3)
-    assert 0.1 < moved < 0.9
+    assert moved == pytest.approx(float(torch.minimum(law, turned).sum()) / 2, abs=4e-3)
+    assert 0.05 < moved < 0.5
 
 
 def test_flips_are_offered_only_where_they_are_right():

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ebmphys.generators import IndependentModel
-from ebmphys.samplers import Chains, Sampler
+from ebmphys.samplers import Chains, Sampler, can_flip, offer_flips
 from ebmphys.units import Spin, Unit
 
 
@@ -44,7 +44,11 @@ class Source(Protocol):
 
 
 class MarkovChains:
-    """Chains, one batch a model; a batch of shape (temperature, chain) or (chain,) for one temperature."""
+    """Chains, one batch a model; a batch of shape (temperature, chain) or (chain,) for one temperature.
+
+    Before each draw every chain is offered its global flip where that is right, so that both signs of the magnetization
+    come with their weights below T_c too, where local steps keep the sign that a chain began with.
+    """
 
     def __init__(
         self, samplers: Sequence[Sampler], batches: Sequence[Chains], *, thin: int = 1, burn_in: int = 0
@@ -59,6 +63,9 @@ class MarkovChains:
             sampler.step(chains)
 
     def draw(self) -> Tensor:
+        for sampler, chains in zip(self.samplers, self.batches, strict=True):
+            if can_flip(sampler.model):
+                offer_flips(sampler.model, chains)
         for _ in range(self.thin):
             self.step()
         visible = [

@@ -2,6 +2,7 @@
 
 from ebmphys.samplers.base import Chains, Observable, Sampler, Schedule, draws, record
 from ebmphys.samplers.enumerated import Enumerated
+from ebmphys.samplers.flips import can_flip, offer_flips
 from ebmphys.samplers.gibbs import BlockGibbs, heat_bath
 from ebmphys.samplers.metropolis import Metropolis, MetropolisHastings, flip_accepted, spin_exchange
 
@@ -14,9 +15,11 @@ __all__ = [
     "Observable",
     "Sampler",
     "Schedule",
+    "can_flip",
     "draws",
     "flip_accepted",
     "heat_bath",
+    "offer_flips",
     "record",
     "spin_exchange",
 ]
