@@ -34,6 +34,7 @@ app = App(
     help_format="plaintext",
     version_flags=["--version"],
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
     default_parameter=Parameter(show_env_var=False),
 )
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from ebmphys.checkpoint import build
 from ebmphys.dataset import Dataset
 from ebmphys.energies import RBM, EnergyModel, Ising
 from ebmphys.experiment.provenance import provenance
-from ebmphys.experiment.settings import Device, Flag, Settings, Temperatures, check_output, place
+from ebmphys.experiment.settings import Device, Flag, Layers, Settings, Temperatures, check_output, place
 from ebmphys.generators import VAE
 from ebmphys.lattice import Lattice
 from ebmphys.objectives import ELBO, ContrastiveDivergence, Objective
@@ -39,7 +39,7 @@ class Fit(Settings):
     """A restricted Boltzmann machine (contrastive divergence), or a variational autoencoder (ELBO)."""
     temperature: Temperatures | None = None
     """Which temperature to learn, or several, one model each; not needed where the data have one."""
-    hidden: str = ""
+    hidden: Layers | None = None
     """Hidden units of an RBM (default 64), or hidden layers of a VAE, the decoder's reversed (default 128,128)."""
     latent: int = Field(default=2, ge=1)
     """Latent variables of a VAE."""
@@ -85,6 +85,12 @@ class Fit(Settings):
     """Continue an interrupted fit, bit for bit."""
     quiet: Flag = False
     """No progress bar."""
+
+    @model_validator(mode="after")
+    def _one_layer(self) -> Fit:
+        if self.model == "rbm" and self.hidden is not None and len(self.hidden) > 1:
+            raise ValueError(f"--hidden of an RBM is one number, got {', '.join(map(str, self.hidden))}")
+        return self
 
     def outputs(self) -> dict[float, Path]:
         """Temperature -> the file of its model. Raises ValueError where the name cannot tell several apart."""
@@ -155,24 +161,11 @@ def _fit_one(settings: Fit, temperature: float, out: Path) -> dict[str, Any]:
 
 
 def _model(settings: Fit, n_visible: int, rng: torch.Generator, device: torch.device) -> RBM | VAE:
-    layers = _layers(settings)
+    layers = settings.hidden or _HIDDEN[settings.model]
     visible = build_unit(settings.visible_unit)
     if settings.model == "rbm":
         return RBM(n_visible, layers[0], visible, build_unit(settings.hidden_unit), rng=rng, device=device)
     return VAE(n_visible, layers, settings.latent, visible, learn_sigma=settings.learn_sigma, rng=rng, device=device)
-
-
-def _layers(settings: Fit) -> tuple[int, ...]:
-    if not settings.hidden:
-        return _HIDDEN[settings.model]
-    try:
-        layers = tuple(int(size) for size in settings.hidden.split(","))
-    except ValueError:
-        layers = ()
-    if not layers or min(layers) < 1 or (settings.model == "rbm" and len(layers) > 1):
-        what = "one number" if settings.model == "rbm" else "sizes of layers such as 128,64"
-        raise ValueError(f"--hidden takes {what}, got {settings.hidden!r}")
-    return layers
 
 
 def _objective(settings: Fit, model: nn.Module, rng: torch.Generator) -> Objective:

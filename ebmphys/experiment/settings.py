@@ -78,6 +78,15 @@ def _range(item: str) -> list[float]:
         raise ValueError(f"a temperature is a number or start:stop:count, got {item!r}") from None
 
 
+def parse_layers(given: Any) -> tuple[int, ...]:
+    """Sizes of layers from a number, a list, or numbers with commas between them. Raises ValueError for others."""
+    parts = given if isinstance(given, list | tuple) else [given]
+    items = [item.strip() for part in parts for item in str(part).split(",")]
+    if not all(re.fullmatch(r"[1-9][0-9]{0,6}", item) for item in items):
+        raise ValueError(f"layers are sizes such as 64 or 128,64, got {','.join(items)}")
+    return tuple(map(int, items))
+
+
 def _is_size(text: str) -> str:
     parse_size(text)
     return text
@@ -87,6 +96,7 @@ Size = Annotated[str, AfterValidator(_is_size)]
 Temperatures = Annotated[
     tuple[float, ...], BeforeValidator(parse_temperatures), Parameter(consume_multiple=True, negative=())
 ]
+Layers = Annotated[tuple[int, ...], BeforeValidator(parse_layers), Parameter(consume_multiple=True, negative=())]
 Files = Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())]
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 Device = Literal["auto", "cpu", "cuda"]
