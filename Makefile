@@ -5,8 +5,9 @@ READY := .venv/ready
 
 .PHONY: demo test slow lint bench clean
 
+# One thread: matrices this small gain nothing from more.
 demo: $(READY)
-	$(BIN)/ebmphys run experiments/demo.toml
+	OMP_NUM_THREADS=1 $(BIN)/ebmphys run experiments/demo.toml
 
 test: $(READY)
 	$(BIN)/lint-imports

@@ -13,10 +13,11 @@ from ebmphys.figures.style import WIDTH, literal, new_figure, plain
 
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 _LOGARITHMIC = ("kl", "learning_rate")
+_COSTS = ("epoch", "updates", "seconds")  # axes to draw against, not results
 
 
 def training(history: Sequence[Mapping[str, Any]], x: str = "epoch") -> Figure:
-    """Every number in the records of a training against one of them (``epoch``), one panel each.
+    """Every result in the records of a training against ``epoch``, ``updates`` or ``seconds``, one panel each.
 
     Quantities with ``kl`` or ``learning_rate`` in their name are drawn on a logarithmic axis where all their values
     are positive; values that are missing, None or nan are left out. Raises ValueError where no record has ``x``.
@@ -24,7 +25,7 @@ def training(history: Sequence[Mapping[str, Any]], x: str = "epoch") -> Figure:
     if not any(x in record for record in history):
         raise ValueError(f"no record of the history has {x!r}")
     places = _column(history, x)
-    names = dict.fromkeys(name for record in history for name in record if name != x)
+    names = dict.fromkeys(name for record in history for name in record if name not in _COSTS)
     columns = {name: values for name in names if np.isfinite(values := _column(history, name)).any()}
     across = min(3, max(len(columns), 1))
     lines = -(-len(columns) // across) or 1

@@ -158,3 +158,14 @@ def test_known_ordering_temperatures():
     assert ordering_temperature(model(field=0.1)) == 0
     assert ordering_temperature(model(size="8")) == 0
     assert ordering_temperature(model(boundary="open")) == 0
+
+
+def test_the_burn_in_is_run(tmp_path):
+    exact = kaufman((8, 8), 1 / 3.5).energy_per_site
+    energies = {}
+    for burn_in in (0, 200):
+        path = tmp_path / f"{burn_in}.h5"
+        generate(settings(path, temperatures="3.5", start="ordered", burn_in=burn_in, draws=1, thin=1, chains=500))
+        energies[burn_in] = Dataset(path).energy().mean() / 64
+    assert abs(energies[200] - exact) < 0.02
+    assert abs(energies[0] - exact) > 0.2

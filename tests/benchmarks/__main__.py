@@ -1,0 +1,15 @@
+"""All measurements, one after the other, at sizes that take a few minutes."""
+
+import runpy
+import sys
+
+RUNS = (
+    ("tests.benchmarks.local_updates", ()),
+    ("tests.benchmarks.dataset_io", ()),
+    ("tests.benchmarks.rbm_kl", ("--seconds", "60", "--seeds", "1")),
+)
+
+for module, arguments in RUNS:
+    print(f"\n{module} {' '.join(arguments)}")
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__")
