@@ -10,7 +10,7 @@ from ebmphys.compare.measure import Measured, measure
 from ebmphys.compare.part import Histograms
 from ebmphys.compare.rows import Row, rows_of
 from ebmphys.compare.table import write_table
-from ebmphys.compare.verdict import ExactKL, Ranked, Verdict
+from ebmphys.compare.verdict import ExactKL, HeldBack, Ranked, Verdict
 
 __all__ = [
     "MEASURES",
@@ -20,6 +20,7 @@ __all__ = [
     "Distance",
     "Ensemble",
     "ExactKL",
+    "HeldBack",
     "Histogram",
     "Histograms",
     "Levels",

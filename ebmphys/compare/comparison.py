@@ -14,12 +14,12 @@ from ebmphys.compare.divergence import Distance
 from ebmphys.compare.ensemble import Ensemble, same_temperature
 from ebmphys.compare.part import Histograms, Part
 from ebmphys.compare.rows import Row
-from ebmphys.compare.verdict import ExactKL, Ranked, Verdict, headline, ranking
+from ebmphys.compare.verdict import ExactKL, HeldBack, Ranked, Verdict, headline, ranking
 
 SCHEMA = "ebmphys-comparison"
 SCHEMA_VERSION = 1
 
-KLMap = Mapping[str, Mapping[float, float | str]]
+KLMap = Mapping[str, Mapping[float, float | str | HeldBack]]
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,8 @@ def assemble(
 def _kl(exact_kl: KLMap, name: str, temperature: float) -> ExactKL:
     for known, value in exact_kl.get(name, {}).items():
         if same_temperature(known, temperature):
+            if isinstance(value, HeldBack):
+                return ExactKL(name, temperature, None, value.reason, value.value, value.bound)
             known_as = (None, value) if isinstance(value, str) else (value, "")
             return ExactKL(name, temperature, *known_as)
     return ExactKL(name, temperature, None, "no model given")

@@ -8,6 +8,7 @@ from typing import Any
 from ebmphys.checkpoint import load, load_model
 from ebmphys.compare.ensemble import same_temperature
 from ebmphys.compare.files import build_hamiltonian
+from ebmphys.compare.verdict import HeldBack
 from ebmphys.dataset import Dataset
 from ebmphys.likelihood import kl_to_exact
 
@@ -30,11 +31,11 @@ def model_files(sample: Path, given: Path | None = None) -> dict[float, Path]:
     return found
 
 
-def kl_of_models(reference: Path, sample: Path, given: Path | None = None) -> dict[float, float | str]:
+def kl_of_models(reference: Path, sample: Path, given: Path | None = None) -> dict[float, float | str | HeldBack]:
     """KL(p || q), nats, of the model of a sample file at each temperature; a sentence where it cannot be had."""
     files = model_files(sample, given)
     target = build_hamiltonian(Dataset(reference).model)
-    found: dict[float, float | str] = {}
+    found: dict[float, float | str | HeldBack] = {}
     for temperature in Dataset(sample).temperatures.tolist():
         path = next((files[t] for t in files if same_temperature(t, temperature)), None)
         if target is None or path is None:
@@ -43,15 +44,12 @@ def kl_of_models(reference: Path, sample: Path, given: Path | None = None) -> di
         try:
             found[temperature] = kl_to_exact(target, 1 / temperature, load_model(path).to(target.device))
         except ValueError as refusal:
-            found[temperature] = f"{refusal}{_on_data(path)}"
+            found[temperature] = _held_back(path, str(refusal))
     return found
 
 
-def _on_data(path: Path) -> str:
-    """What the training said of the KL on data that were held back."""
+def _held_back(path: Path, reason: str) -> str | HeldBack:
+    """What the training's last look at data that were held back says, where it said anything of the KL."""
     last: dict[str, Any] = next(iter(load(path).history[-1:]), {})
-    if "kl_estimate" in last:
-        return f"; on data held back from training KL(p‖q) was about {last['kl_estimate']:.2g} nats"
-    if "kl_bound" in last:
-        return f"; on data held back from training KL(p‖q) was at most about {last['kl_bound']:.2g} nats"
-    return ""
+    name = next((name for name in ("kl_estimate", "kl_bound") if name in last), None)
+    return reason if name is None else HeldBack(reason, float(last[name]), name == "kl_bound")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ebmphys.compare.definitions import OBSERVABLES
 from ebmphys.compare.divergence import Distance
@@ -21,12 +22,26 @@ CRITERION_JS = (
 
 @dataclass(frozen=True)
 class ExactKL:
-    """KL(p || q) of a sample's model at one temperature, or the reason why there is none."""
+    """KL(p || q) of a sample's model at one temperature, or the reason why there is none.
+
+    ``held_back`` is then what training measured on data that it did not learn from, if it did; too high where the
+    model's likelihood is only known by a ``bound``.
+    """
 
     sample: str
     temperature: float
     value: float | None
     reason: str = ""
+    held_back: float | None = None
+    bound: bool = False
+
+
+class HeldBack(NamedTuple):
+    """Why there is no exact KL(p || q), and what training measured on data that were held back instead."""
+
+    reason: str
+    value: float
+    bound: bool
 
 
 @dataclass(frozen=True)

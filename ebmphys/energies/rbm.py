@@ -17,8 +17,9 @@ class RBM(EnergyModel):
     """E(v, h) = -a.v - b.h - v.W h + sum of the units' own energies (Smolensky 1986, Hinton 2002).
 
     Spins, bits and Gaussian units on either side; Gaussian on both needs |W|^2 < 1/(sigma_v sigma_h)^2 to be
-    normalisable. A state is (v, h) in one vector, visible sites first. Weights start as N(0, scale^2 / n_visible)
-    where a generator is given, at zero where not.
+    normalisable. Without ``biases`` a and b stay zero, and a machine of spins (or Gaussian units) has the Z2 symmetry
+    E(-v, -h) = E(v, h) exactly. A state is (v, h) in one vector, visible sites first. Weights start as
+    N(0, scale^2 / n_visible) where a generator is given, at zero where not.
     Raises ValueError for layers without units.
     """
 
@@ -29,6 +30,7 @@ class RBM(EnergyModel):
         visible: Unit | None = None,
         hidden: Unit | None = None,
         *,
+        biases: bool = True,
         rng: torch.Generator | None = None,
         scale: float = 0.1,
         device: torch.device | str | None = None,
@@ -45,8 +47,9 @@ class RBM(EnergyModel):
             noise = torch.randn(n_visible, n_hidden, generator=rng, device=rng.device)
             weights = noise.to(place) * (scale / n_visible**0.5)
         self.weights = nn.Parameter(weights)
-        self.visible_bias = nn.Parameter(torch.zeros(n_visible, device=place))
-        self.hidden_bias = nn.Parameter(torch.zeros(n_hidden, device=place))
+        self.biases = biases
+        self.visible_bias = nn.Parameter(torch.zeros(n_visible, device=place), requires_grad=biases)
+        self.hidden_bias = nn.Parameter(torch.zeros(n_hidden, device=place), requires_grad=biases)
 
     @property
     def blocks(self) -> Mapping[str, slice]:
@@ -64,12 +67,13 @@ class RBM(EnergyModel):
             "n_hidden": self.n_hidden,
             "visible": unit_config(self.visible),
             "hidden": unit_config(self.hidden),
+            "biases": self.biases,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> RBM:
         units = (build_unit(config["visible"]), build_unit(config["hidden"]))
-        return cls(config["n_visible"], config["n_hidden"], *units)
+        return cls(config["n_visible"], config["n_hidden"], *units, biases=config["biases"])
 
     def energy(self, x: Tensor) -> Tensor:
         v, h = x[..., : self.n_visible], x[..., self.n_visible :]

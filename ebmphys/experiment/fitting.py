@@ -19,7 +19,7 @@ from ebmphys.lattice import Lattice
 from ebmphys.objectives import ELBO, ContrastiveDivergence, Objective
 from ebmphys.rng import generator
 from ebmphys.train import Augmentation, GlobalFlip, LatticeMoves, Progress, Training, fit, split, suited
-from ebmphys.units import Unit, build_unit
+from ebmphys.units import Bit, Unit, build_unit
 
 PLACEHOLDER = "{temperature}"
 _HIDDEN = {"rbm": (64,), "vae": (128, 128)}
@@ -68,7 +68,8 @@ class Fit(Settings):
     schedule: Literal["constant", "cosine", "linear"] = "linear"
     """How the rate goes to zero."""
     symmetries: Literal["auto", "none"] = "auto"
-    """Turn, shift and reflect each batch where the Hamiltonian allows: what the physics knows need not be learned."""
+    """What the Hamiltonian allows: turn, shift and reflect each batch, and leave out the biases of an RBM of spins, so
+    that it has the Z2 symmetry too; what the physics knows need not be learned."""
     validation: float = Field(default=0.1, gt=0, lt=1)
     """The fraction of the data that is held back."""
     monitor_every: int = Field(default=Training.monitor_every, ge=1)
@@ -124,7 +125,9 @@ def _fit_one(settings: Fit, temperature: float, out: Path) -> dict[str, Any]:
     data = source.x(temperature, unit=_two_valued(settings.visible_unit), device=device)
     stream = (settings.seed, "fit", settings.model, f"{temperature:.12g}")
     learn, held = split(data, settings.validation, generator(*stream, "split", device=device))
-    model = _model(settings, data.shape[-1], generator(*stream, "weights", device=device), device)
+    augment = _symmetries(settings, hamiltonian, build_unit(settings.visible_unit))
+    even = any(isinstance(symmetry, GlobalFlip) for symmetry in augment)
+    model = _model(settings, data.shape[-1], even, generator(*stream, "weights", device=device), device)
     objective = _objective(settings, model, generator(*stream, "objective", device=device))
     target = hamiltonian if isinstance(hamiltonian, EnergyModel) else None
     monitors = suited(model, objective, held, target, 1 / temperature)
@@ -147,7 +150,7 @@ def _fit_one(settings: Fit, temperature: float, out: Path) -> dict[str, Any]:
             objective,
             training,
             rng=generator(*stream, "batches", device=device),
-            augment=_symmetries(settings, target, model.visible_unit),
+            augment=augment,
             monitors=monitors,
             on_epoch=bar,
             checkpoint=out,
@@ -160,11 +163,14 @@ def _fit_one(settings: Fit, temperature: float, out: Path) -> dict[str, Any]:
     return {"out": str(out), "temperature": temperature, "stopped": history.stopped, **last}
 
 
-def _model(settings: Fit, n_visible: int, rng: torch.Generator, device: torch.device) -> RBM | VAE:
+def _model(settings: Fit, n_visible: int, even: bool, rng: torch.Generator, device: torch.device) -> RBM | VAE:
     layers = settings.hidden or _HIDDEN[settings.model]
     visible = build_unit(settings.visible_unit)
     if settings.model == "rbm":
-        return RBM(n_visible, layers[0], visible, build_unit(settings.hidden_unit), rng=rng, device=device)
+        hidden = build_unit(settings.hidden_unit)
+        # Bits without biases favour no sign of themselves, but are not symmetric: only spins and Gaussians are.
+        biases = not even or isinstance(visible, Bit) or isinstance(hidden, Bit)
+        return RBM(n_visible, layers[0], visible, hidden, biases=biases, rng=rng, device=device)
     return VAE(n_visible, layers, settings.latent, visible, learn_sigma=settings.learn_sigma, rng=rng, device=device)
 
 
@@ -175,7 +181,7 @@ def _objective(settings: Fit, model: nn.Module, rng: torch.Generator) -> Objecti
     return ContrastiveDivergence(settings.k, rng, persistent=persistent, n_chains=settings.fantasy_chains)
 
 
-def _symmetries(settings: Fit, hamiltonian: EnergyModel | None, unit: Unit) -> list[Augmentation]:
+def _symmetries(settings: Fit, hamiltonian: nn.Module | None, unit: Unit) -> list[Augmentation]:
     """The symmetries that the Hamiltonian of the data has: none where it is not known."""
     if settings.symmetries == "none" or not isinstance(hamiltonian, Ising):
         return []

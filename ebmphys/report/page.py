@@ -85,12 +85,15 @@ def _standing(table: Mapping[str, Any], place: Mapping[str, Any]) -> dict[str, A
         for quantity in ("energy_per_site", "magnetization")
     }
     known = [e["value"] for e in own["exact_kl"]]
+    held_back = [e["held_back"] for e in own["exact_kl"]]
     return {
         **place,
         "agree": sum(v["agree"] for v in own["verdicts"]),
         "counted": sum(v["counted"] for v in own["verdicts"]),
         "js": js,
         "kl": _mean(known) if known and None not in known else None,
+        "held_back": _mean(held_back) if held_back and None not in held_back else None,
+        "bound": any(e["bound"] for e in own["exact_kl"]),
         "kl_reason": next((e["reason"] for e in own["exact_kl"] if e["reason"]), ""),
     }
 

@@ -34,7 +34,8 @@ def measure(options: argparse.Namespace, seed: int, augment: bool) -> str:
     target = ferromagnet((4, 4), device="cpu")
     data = exact_draws(target, 20_000, generator(seed, "data", device="cpu"))
     init = generator(seed, "init", device="cpu")
-    model = RBM(16, 16, hidden=build_unit(options.hidden), rng=init, device="cpu")
+    biases = not (augment and options.hidden == "spin")
+    model = RBM(16, 16, hidden=build_unit(options.hidden), biases=biases, rng=init, device="cpu")
     objective = ContrastiveDivergence(options.k, generator(seed, "chains", device="cpu"), n_chains=options.chains)
     settings = Training(
         epochs=10**6,

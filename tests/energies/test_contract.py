@@ -6,7 +6,9 @@ from itertools import product
 import pytest
 import torch
 
-from ebmphys.energies import ENERGIES
+from ebmphys.energies import ENERGIES, RBM
+from ebmphys.rng import generator
+from ebmphys.units import Gaussian, Spin
 from tests.models import continuous_models, small_models
 
 MODELS = small_models()
@@ -101,3 +103,13 @@ def test_a_model_is_rebuilt_from_its_configuration(name):
     assert torch.equal(copy.energy(x), model.energy(x))
     assert model.energy(x).shape == (5, 2)
     assert model.free_energy(x[..., : model.n_visible]).shape == (5, 2)
+
+
+@pytest.mark.parametrize(("visible", "hidden"), [(Spin(), Spin()), (Spin(), Gaussian(0.6)), (Gaussian(0.8), Spin())])
+def test_without_biases_a_machine_of_spins_has_the_z2_symmetry(visible, hidden):
+    rbm = RBM(5, 4, visible, hidden, biases=False, rng=generator(1, device="cpu"), scale=2.0, device="cpu")
+    v = torch.randn(50, 5, generator=generator(2, device="cpu"))
+    v = v.sign() if visible == Spin() else v
+    torch.testing.assert_close(rbm.free_energy(v), rbm.free_energy(-v))
+    assert {name for name, p in rbm.named_parameters() if p.requires_grad} == {"weights"}
+    assert not ENERGIES["rbm"].from_config(rbm.config).visible_bias.requires_grad
