@@ -107,6 +107,8 @@ class Lattice(Graph):
         geometry: str = "hypercubic",
         periodic: bool | Sequence[bool] = True,
     ) -> None:
+        if isinstance(shape, str):
+            raise ValueError(f"a shape is a tuple of sides such as (4, 4), got {shape!r}")
         self.shape: tuple[int, ...] = (shape,) if isinstance(shape, int) else tuple(int(s) for s in shape)
         if not self.shape or any(side < 1 for side in self.shape):
             raise ValueError(f"every side of a lattice must be at least 1, got shape {self.shape}")

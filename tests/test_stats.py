@@ -325,3 +325,15 @@ def test_bootstrap_repeats_with_its_generator():
     x = ar1(FOUR, 5.0, 0)
     first, again = (bootstrap(variance, x, x**2, rng=np.random.default_rng(4)) for _ in range(2))
     assert first == again
+
+
+def test_short_runs_of_independent_draws_are_not_taken_for_antithetic():
+    # Noise alone drives many estimates of tau far below 1/2: error bars would be up to five times too small.
+    rng = np.random.default_rng(5)
+    z = [(run := mean_with_error(rng.normal(size=(20, 4)))).value / run.error for _ in range(400)]
+    assert np.std(z) < 1.2 and np.abs(z).max() < 5
+    # A truly antithetic series keeps its small tau: AR(1) with rho = -0.8 has 1/2 - 0.8/1.8 = 0.0556.
+    x = np.zeros((20_000, 4))
+    for k in range(1, len(x)):
+        x[k] = -0.8 * x[k - 1] + rng.normal(size=4)
+    assert tau_int(x[100:]).value == pytest.approx(0.0556, abs=0.02)

@@ -123,6 +123,8 @@ def _comparison(result: Mapping[str, Any]) -> None:
     _print(result["headline"])
     for verdict in result["verdicts"]:
         _print(f"  {verdict['sentence']}")
+    for note in result.get("notes", ()):
+        _print(f"! {note}")
     _print(f"ranked by: {result['criterion']}")
 
 

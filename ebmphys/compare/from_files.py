@@ -39,6 +39,10 @@ def compare_files(
         kls[name] = kl_of_models(base, path, Path(given[name]) if name in given else None)
     for name, path in zip(names, [base, *others], strict=True):
         data = Dataset(path)
+        if data.model != Dataset(base).model:
+            notes.append(f"{name}: made with another Hamiltonian than the reference; energies are by the reference's")
+        if data.unit == "gaussian":
+            notes.append(f"{name}: values are real numbers, not spins; every observable takes them as they are")
         if not data.complete:
             notes.append(f"{name}: {data.draws} of {data.draws_planned} planned draws are complete")
     provenance = {

@@ -111,7 +111,11 @@ def headline(places: Sequence[Ranked], criterion: str, verdicts: Sequence[Verdic
     best = places[0]
     by_kl = criterion == CRITERION_KL
     agree, counted = (sum(getattr(v, f) for v in verdicts if v.sample == best.sample) for f in ("agree", "counted"))
-    said = f"{best.sample} learned the physics best" if len(places) > 1 else best.sample
+    tied = [place.sample for place in places if (place.score, place.worst_z) == (best.score, best.worst_z)]
+    if len(tied) > 1:
+        return f"{' and '.join(tied)} cannot be told apart: {_score(best.score, by_kl)}."
+    learned = "learned the physics best" if 2 * agree >= counted else "comes closest to the physics"
+    said = f"{best.sample} {learned}" if len(places) > 1 else best.sample
     said += f": {_score(best.score, by_kl)}"
     if len(places) > 1:
         said += ", against " + ", ".join(f"{other.score:.3g} for {other.sample}" for other in places[1:])

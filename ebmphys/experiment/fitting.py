@@ -131,7 +131,9 @@ def _fit_one(settings: Fit, temperature: float, out: Path) -> dict[str, Any]:
     objective = _objective(settings, model, generator(*stream, "objective", device=device))
     target = hamiltonian if isinstance(hamiltonian, EnergyModel) else None
     monitors = suited(model, objective, held, target, 1 / temperature)
-    stop_on = next(name for name in _WATCHED if name in monitors)
+    stop_on = next((name for name in _WATCHED if name in monitors), None)
+    if settings.stop_early and stop_on is None:
+        raise ValueError("--stop-early has nothing to go by: the likelihood of this model is out of reach")
     training = Training(
         epochs=settings.epochs,
         batch_size=min(settings.batch_size, len(learn)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -47,8 +47,12 @@ class Import(Settings):
     Markov chain in time order, and as many chains as rows that all are independent."""
     geometry: Geometry = "hypercubic"
     """The lattice that energies are measured on."""
-    coupling: float = 1.0
+    boundary: Literal["periodic", "open"] = "periodic"
+    """Whether the lattice's bonds go round its edges."""
+    coupling: float = Field(default=1.0, allow_inf_nan=False)
     """J of the energies."""
+    field: float = Field(default=0.0, allow_inf_nan=False)
+    """h of the energies: say it, or exact values and symmetries are those of h = 0."""
     force: Flag = False
     """Replace the output if it exists."""
 
@@ -72,7 +76,8 @@ def import_files(settings: Import) -> dict[str, Any]:
             )
     if len(first.x) % settings.chains:
         raise ValueError(f"{len(first.x)} rows do not divide into {settings.chains} chains")
-    model = Ising(Lattice(first.shape, settings.geometry), settings.coupling, device="cpu")
+    lattice = Lattice(first.shape, settings.geometry, settings.boundary == "periodic")
+    model = Ising(lattice, settings.coupling, settings.field, device="cpu")
     draws = len(first.x) // settings.chains
     block = max(1, min(draws, _ROWS // settings.chains))
     writer = Writer.create(

@@ -57,4 +57,4 @@ def _comparison(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not the table of a comparison: {error}") from None
     if not isinstance(table, dict) or table.get("schema") != "ebmphys-comparison":
         raise ValueError(f"{path} is JSON, but not the table of a comparison")
-    return {name: table[name] for name in ("headline", "criterion", "ranking", "verdicts", "provenance")}
+    return {name: table[name] for name in ("headline", "criterion", "ranking", "verdicts", "notes", "provenance")}

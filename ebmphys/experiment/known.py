@@ -30,7 +30,7 @@ def exact(settings: Exact) -> dict[str, Any]:
     rows = [{"temperature": t, **exact_values(model, 1 / t)} for t in settings.temperatures]
     result: dict[str, Any] = {"settings": settings.what(), "source": source, "rows": rows}
     lattice = settings.lattice()
-    square = lattice.geometry == "hypercubic" and lattice.dimension == 2
+    square = lattice.geometry == "hypercubic" and lattice.dimension == 2 and min(lattice.shape) > 1
     if square and settings.coupling not in ("+-J", "gaussian") and float(settings.coupling) > 0 and not settings.field:
         coupling = float(settings.coupling)
         result["critical_temperature"] = critical_temperature("square", coupling)

@@ -33,6 +33,8 @@ def complaint(error: ValidationError) -> str:
     for fault in error.errors():
         name = "--" + str(fault["loc"][0]).replace("_", "-") if fault["loc"] else "settings"
         message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            message = "no such setting"
         given = "" if fault["type"] in ("value_error", "missing") else f", got {fault['input']!r}"
         lines.append(f"{name}: {message[0].lower()}{message[1:]}{given}")
     return "; ".join(lines)
@@ -87,6 +89,11 @@ def parse_layers(given: Any) -> tuple[int, ...]:
     return tuple(map(int, items))
 
 
+def _listed(given: Any) -> Any:
+    """A single file is a list of one."""
+    return (given,) if isinstance(given, str | Path) else given
+
+
 def _is_size(text: str) -> str:
     parse_size(text)
     return text
@@ -97,7 +104,7 @@ Temperatures = Annotated[
     tuple[float, ...], BeforeValidator(parse_temperatures), Parameter(consume_multiple=True, negative=())
 ]
 Layers = Annotated[tuple[int, ...], BeforeValidator(parse_layers), Parameter(consume_multiple=True, negative=())]
-Files = Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())]
+Files = Annotated[tuple[Path, ...], BeforeValidator(_listed), Parameter(consume_multiple=True, negative=())]
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 Device = Literal["auto", "cpu", "cuda"]
 

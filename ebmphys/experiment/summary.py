@@ -21,7 +21,8 @@ _WORST_RHAT = 1.05
 def summary(data: Dataset) -> dict[str, Any]:
     """JSON values: the file's description and a row a temperature, each quantity as value, error, exact, z."""
     model = None if data.model is None else build(data.model)
-    rows = [_row(data, float(t), model) for t in data.temperatures] if data.draws else []
+    enough = data.draws * data.chains > 1  # of a single configuration there is no error
+    rows = [_row(data, float(t), model) for t in data.temperatures] if enough else []
     return data.describe() | {"rows": rows}
 
 
@@ -42,13 +43,14 @@ def _row(data: Dataset, temperature: float, model: Model | None) -> dict[str, An
             "exact": known,
             "z": _number(z),
         }
-    slowest = max((tau_int(energy), tau_int(np.abs(magnetization))), key=lambda tau: tau.value)
-    row |= {"tau_int": _number(slowest.value), "n_effective": _number(energy.size / (2 * slowest.value))}
-    doubts = [found[name].warning for name in QUANTITIES] + _doubts(data, energy, magnetization, slowest.value)
+    moving = [series for series in (energy, np.abs(magnetization)) if series.var() > 0]
+    tau = max((tau_int(series).value for series in moving), default=None)
+    row |= {"tau_int": _number(tau), "n_effective": None if tau is None else _number(energy.size / (2 * tau))}
+    doubts = [found[name].warning for name in QUANTITIES] + ([] if tau is None else _doubts(data, moving, tau))
     return row | {"warnings": list(dict.fromkeys(filter(None, doubts)))}
 
 
-def _doubts(data: Dataset, energy: np.ndarray, magnetization: np.ndarray, tau: float) -> list[str]:
+def _doubts(data: Dataset, moving: list[np.ndarray], tau: float) -> list[str]:
     doubts = []
     settings = data.settings
     if {"burn_in", "thin"} <= settings.keys() and settings.get("sampler") != "enumerated":
@@ -58,9 +60,11 @@ def _doubts(data: Dataset, energy: np.ndarray, magnetization: np.ndarray, tau: f
                 f"the burn-in of {settings['burn_in']} steps is short of {_BURN_IN_TAUS} autocorrelation times"
                 f" ({needed:.0f} steps): take a longer one"
             )
-    if energy.shape[0] >= 8 and energy.shape[1] > 1 and energy.var() > 0:
-        rhat = max(split_rhat(energy), split_rhat(np.abs(magnetization)))
-        if rhat > _WORST_RHAT:
+    draws, chains = moving[0].shape
+    if draws >= 8 and chains > 1:
+        rhat = max(split_rhat(series) for series in moving)
+        # Half chains of n independent draws scatter by R-hat^2 = 1 + 1/n even at equilibrium.
+        if rhat > max(_WORST_RHAT, np.sqrt(1 + 3 * 4 * tau / draws)):
             doubts.append(f"the chains disagree (split R-hat {rhat:.2f}): they have not forgotten their starts")
     return doubts
 

@@ -10,6 +10,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 
 from ebmphys.stats.series import Real, as_series, frozen_chains, is_constant, join, too_short
 
+_SIGNIFICANT = 3.0  # standard deviations
 _S = 1.5  # exponential over integrated time in Wolff's window: of 1 to 2.5, least bias and noise on AR(1)
 _FFT_ELEMENTS = 1 << 22  # chains are transformed in groups of about so many numbers, to bound the memory
 
@@ -61,7 +62,8 @@ def tau_int(series: Any) -> Tau:
 
     tau = 1/2 + sum_(t=1)^W rho(t), in draws, so that error^2 of the mean = 2 tau var / N with N = draws x
     chains; (draw,) or (draw, chain) -> Tau. W is the first lag at which exp(-W/t) < t / sqrt(W N), where t is
-    the exponential time that goes with S = 1.5; Gamma is corrected for the noise of the mean; error^2 =
+    the exponential time that goes with S = 1.5; below 1/2 only where noise cannot have done it; Gamma is
+    corrected for the noise of the mean; error^2 =
     4/N (W + 1/2 - tau) tau^2. One draw a chain is independent (tau = 1/2). A series that never changes counts as
     one draw (tau = N/2, W = 0), and this is said in words, as are chains that never change among others that
     do, a window that does not close, and N/tau < 100. Source: U. Wolff (2004).
@@ -81,7 +83,11 @@ def gamma_method(x: Real) -> tuple[Tau, float]:
     window, closed = _window(gamma / gamma[0], n)
     # The mean's own variance, 2 C / N, is missing from every Gamma(t): put it back, to first order in 1/N.
     half_sum = (gamma[0] / 2 + gamma[1 : window + 1].sum()) * (1 + (2 * window + 1) / n)
-    half_sum = max(half_sum, gamma[0] / n)  # antithetic series: never below what N draws can tell from zero
+    # Below 1/2 (antithetic) only where noise cannot have done it: without correlation the sum scatters by sqrt(W / N).
+    if half_sum < gamma[0] * (0.5 - _SIGNIFICANT * np.sqrt(max(window, 1) / n)):
+        half_sum = max(half_sum, gamma[0] / n)  # never below what N draws can tell from zero
+    else:
+        half_sum = max(half_sum, gamma[0] / 2)
     tau = float(half_sum / (gamma[0] + 2 * half_sum / n))
     tau_error = tau * float(np.sqrt(4 / n * max(window + 0.5 - tau, 0.5)))
     warning = join(_stuck(x, tau), "" if closed else _unclosed(len(x)), too_short(n, tau))

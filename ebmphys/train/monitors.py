@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ebmphys.energies import EnergyModel
+from ebmphys.exact.enumeration import MOST_SITES
 from ebmphys.generators import VAE
 from ebmphys.likelihood import ais, importance_bound, kl_to_exact, log_likelihood, log_partition
 from ebmphys.objectives import ELBO, Objective
@@ -118,8 +119,9 @@ def suited(
 
     ``kl``, exact, where the target's law can be enumerated. For an energy ``log_likelihood`` of the validation data, or
     ``kl_estimate`` where the target's log Z is known; for a VAE ``elbo``, or ``kl_bound`` (importance-weighted,
-    above the true KL). With persistent chains their ``chain_abs_magnetization`` and ``chain_positive``, the share with
-    m > 0: a model that learned only one sign has every observable right and the KL wrong by nats.
+    above the true KL). Neither where log Z is out of reach (continuous hidden units on many visible sites). With
+    persistent chains their ``chain_abs_magnetization`` and ``chain_positive``, the share with m > 0: a model that
+    learned only one sign has every observable right and the KL wrong by nats.
     """
     if target is not None and not (_two_valued(target) and _two_valued(model)):
         target = None  # a density has no KL from a law of two-valued spins
@@ -129,9 +131,10 @@ def suited(
     if not isinstance(model, EnergyModel):
         bound = _on_data(target, beta, validation, mean_importance_bound(validation))
         return monitors | ({"elbo": mean_elbo(validation)} if bound is None else {"kl_bound": bound})
-    likelihood = mean_log_likelihood(validation)
-    estimate = _on_data(target, beta, validation, likelihood)
-    monitors |= {"log_likelihood": likelihood} if estimate is None else {"kl_estimate": estimate}
+    if _log_z_within_reach(model):
+        likelihood = mean_log_likelihood(validation)
+        estimate = _on_data(target, beta, validation, likelihood)
+        monitors |= {"log_likelihood": likelihood} if estimate is None else {"kl_estimate": estimate}
     if hasattr(getattr(objective, "negative", None), "chains"):
         centre = sum(model.visible_unit.values) / 2
         monitors["chain_abs_magnetization"] = chain_mean(lambda x: abs_magnetization((x - centre) * _span(model)))
@@ -145,6 +148,15 @@ def _on_data(target: EnergyModel | None, beta: float, v: Tensor, likelihood: Mon
         return None if target is None else kl_on_data(target, beta, v, likelihood)
     except ValueError:
         return None
+
+
+def _log_z_within_reach(model: EnergyModel) -> bool:
+    """Whether log Z can be summed, or annealed from infinite temperature, where continuous hidden units have none."""
+    every = torch.arange(model.n_sites, device=model.device)
+    hidden = [name for name, sites in model.blocks.items() if bool((every[sites] >= model.n_visible).any())]
+    if all(model.units[name].values for name in hidden):
+        return True
+    return bool(model.visible_unit.values) and model.n_visible <= MOST_SITES
 
 
 def _two_valued(model: nn.Module) -> bool:

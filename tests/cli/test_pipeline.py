@@ -170,7 +170,7 @@ def test_tables_for_people(here, capsys):
     for line in ("info ising.h5", "info rbm-3.pt", "info report", "exact --size 8x8 --temperatures 2.5,3"):
         assert main(line.split()) == 0
     out = capsys.readouterr().out
-    assert "N_eff" in out and "rbm with" in out and "learned the physics" in out and "Onsager" in out
+    assert "N_eff" in out and "rbm with" in out and "to the physics" in out and "Onsager" in out
     assert "…" not in out  # nothing is cut
 
 
@@ -185,3 +185,14 @@ def test_the_command_is_installed():
     command = Path(sys.executable).with_name("ebmphys")
     version = subprocess.run([command, "--version"], capture_output=True, text=True, env=os.environ, check=True)
     assert version.stdout.strip() == "0.1.0"
+
+
+@pytest.mark.parametrize("hidden", ["spin", "bit", "gaussian"])
+@pytest.mark.parametrize("visible", ["spin", "bit", "gaussian"])
+def test_every_pair_of_units_fits_and_samples_beyond_enumeration(here, visible, hidden):
+    assert main("generate --size 5x5 --temperatures 4 --draws 20 --chains 16 --quiet --out a.h5".split()) == 0
+    units = f"--visible-unit {visible} --hidden-unit {hidden} --hidden 26"
+    assert main(f"fit --model rbm --data a.h5 {units} --epochs 1 --quiet --out rbm.pt".split()) == 0
+    assert main("sample --model rbm.pt --draws 5 --chains 8 --burn-in 5 --quiet --out s.h5".split()) == 0
+    assert main("compare --reference a.h5 --sample s.h5 --out report".split()) == 0
+    assert np.isfinite(Dataset("s.h5").energy()).all()
