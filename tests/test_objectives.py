@@ -21,7 +21,7 @@ from ebmphys.objectives import (
     TwoPhase,
 )
 from ebmphys.rng import generator
-from ebmphys.samplers import BlockGibbs, Chains, can_flip, offer_flips
+from ebmphys.samplers import BlockGibbs, Chains, Metropolis, can_flip, offer_flips
 from ebmphys.units import Bit, Gaussian, Spin
 
 UNITS = [(Spin(), Spin()), (Spin(), Bit()), (Bit(), Spin()), (Bit(), Bit())]
@@ -244,3 +244,17 @@ def test_bad_settings_and_models_are_refused():
         phase.load_state_dict({"rng": rng().get_state(), "chains": {"x": torch.ones(3, 9), "beta": torch.ones(())}})
     with pytest.raises(ValueError, match="not one of a generator on cpu"):
         phase.load_state_dict({"rng": torch.zeros(16, dtype=torch.uint8), "chains": {}})
+
+
+def test_flips_are_right_before_any_sampler():
+    # Metropolis does not draw hidden units anew: stale ones after a flip would be a joint state of the wrong law.
+    model = small_rbm(n_visible=4)
+    states, law = visible_states(model), torch.softmax(log_weights(model), 0)
+    chains = Metropolis(model).init(20_000, rng=rng("any"))
+    for _ in range(60):
+        offer_flips(model, chains)
+        Metropolis(model).step(chains)
+    place = ((chains.x[:, :4] > 0) * 2 ** torch.arange(4)).sum(1)
+    order = ((states > 0) * 2 ** torch.arange(4)).sum(1)
+    counts = torch.bincount(place, minlength=16)[order]
+    assert ((counts - 20_000 * law) / (20_000 * law).sqrt()).abs().max() < 4.5

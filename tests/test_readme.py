@@ -60,7 +60,7 @@ def test_the_demo_recipe_is_valid():
     from ebmphys.experiment.recipe import steps_of
 
     verbs = [verb for verb, _ in steps_of(ROOT / "experiments" / "demo.toml")]
-    assert verbs == ["generate", "fit", "fit", "sample", "sample", "compare"]
+    assert verbs == ["generate", "generate", "fit", "fit", "sample", "sample", "compare"]
 
 
 @pytest.mark.slow

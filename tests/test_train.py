@@ -33,6 +33,7 @@ from ebmphys.train import (
     mean_elbo,
     mean_log_likelihood,
     split,
+    split_chains,
     suited,
 )
 from ebmphys.train.state import Run
@@ -497,3 +498,17 @@ def test_progress_shows_where_the_run_is(budget):
     with Progress(settings, show=False, file=silent) as bar:
         bar({"epoch": 1, "seconds": 0.1, "loss": 0.0})
     assert silent.getvalue() == ""
+
+
+@pytest.mark.parametrize("chains", [1, 4, 12])
+def test_what_is_held_back_is_no_neighbour_in_time(chains):
+    rows = torch.arange(40 * chains)[:, None].float()  # row = draw * chains + chain
+    train, held = split_chains(rows, chains, 0.25, rng("split"))
+    assert sorted(torch.cat([train, held]).flatten().tolist()) == rows.flatten().tolist()
+    assert len(held) == 10 * chains
+    if chains >= 10:
+        assert not set((train % chains).flatten().tolist()) & set((held % chains).flatten().tolist())
+    else:
+        assert train.max() < held.min()
+    with pytest.raises(ValueError, match="leaves nothing"):
+        split_chains(rows, chains, 0.001, rng("split"))

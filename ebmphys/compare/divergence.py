@@ -28,15 +28,15 @@ class Distance:
     measure: str
     value: float
     floor: float
-    floor_spread: float
+    noise_spread: float
     excess: float
     levels: int
     exact_levels: bool
 
     @property
     def at_floor(self) -> bool:
-        """Whether the excess is no larger than twice the scatter of the floor."""
-        return self.excess <= 2 * self.floor_spread
+        """Whether the excess is no larger than twice the scatter of the two ensembles' own halves."""
+        return self.excess <= 2 * self.noise_spread
 
 
 def kl_divergence(p: Real, q: Real, smoothing: float = 0.5) -> float:
@@ -69,10 +69,10 @@ def distances(reference: Ensemble, sample: Ensemble) -> list[Distance]:
     """KL both ways, JS and Wasserstein distances of energy and magnetization, with the floor of each.
 
     Both ensembles are split at random into halves of independent blocks, R1, R2 and S1, S2. value = mean D(S_i, R_j),
-    floor = D(R1, R2), floor_spread = its standard deviation over splits, excess = value - noise. The noise of counts
-    enters KL and JS as A/n + B/m, so that noise = (D(R1, R2) + D(S1, S2)) / 2; a Wasserstein distance grows as its
-    root, so that there the two are averaged in squares. Correlated draws are taken care of by the halves. Levels that
-    are visited less than ten times on average are merged with their neighbours.
+    floor = D(R1, R2), noise_spread = the scatter of D(R1, R2) and of D(S1, S2) over splits, excess = value - noise.
+    That of counts enters KL and JS as A/n + B/m, so that noise = (D(R1, R2) + D(S1, S2)) / 2; a Wasserstein distance
+    grows as its root, so that there the two are averaged in squares. Correlated draws are taken care of by the halves.
+    Levels that are visited less than ten times on average are merged with their neighbours.
     """
     fields = {
         "energy_per_site": (reference.energy_per_site, sample.energy_per_site),
@@ -106,13 +106,14 @@ def _occupied(grid: Levels, ours: Real, theirs: Real) -> tuple[Levels, Counts]:
 
 
 def _against_noise(r: Real, s: Real, between: Measure, power: int, values: Real) -> tuple[float, float, float, float]:
-    """Value, floor, spread of the floor and excess; halves (split, 2, level) of reference and sample."""
+    """Value, floor, spread of the noise and excess; halves (split, 2, level) of reference and sample."""
     cross = [between(a[i], b[j], values) for a, b in zip(r, s, strict=True) for i in (0, 1) for j in (0, 1)]
     floor = np.array([between(a[0], a[1], values) for a in r])
     own = np.array([between(b[0], b[1], values) for b in s])
     noise = float((((floor**power).mean() + (own**power).mean()) / 2) ** (1 / power))
     value = float(np.mean(cross))
-    return value, float(floor.mean()), float(floor.std(ddof=1)), value - noise
+    spread = float(np.hypot(floor.std(ddof=1), own.std(ddof=1)))
+    return value, float(floor.mean()), spread, value - noise
 
 
 def _halves(counts: Counts) -> Real:

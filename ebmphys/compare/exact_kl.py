@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ def model_files(sample: Path, given: Path | None = None) -> dict[float, Path]:
     """The checkpoint that the draws of each temperature came from, as far as they are recorded and still there.
 
     ``sample`` records one a temperature, in order; one that is ``given`` stands for all. A path that does not exist
-    from here is looked for beside the sample file, under its own name.
+    from here is looked for beside the sample file, under its own name; a file that has changed since is not it.
     """
     data = Dataset(sample)
     if given is not None:
@@ -26,30 +27,47 @@ def model_files(sample: Path, given: Path | None = None) -> dict[float, Path]:
     for temperature, recorded in zip(data.temperatures.tolist(), data.provenance.get("models", []), strict=False):
         places = (Path(recorded), sample.parent / Path(recorded).name)
         place = next((place for place in places if place.is_file()), None)
-        if place is not None:
+        was = data.provenance.get("inputs", {}).get(recorded)
+        if place is not None and was in (None, digest(place)):
             found[temperature] = place
     return found
 
 
 def kl_of_models(reference: Path, sample: Path, given: Path | None = None) -> dict[float, float | str | HeldBack]:
     """KL(p || q), nats, of the model of a sample file at each temperature; a sentence where it cannot be had."""
+    data = Dataset(sample)
+    if data.settings.get("threshold"):
+        return dict.fromkeys(data.temperatures.tolist(), "thresholded configurations are not draws of the model")
     files = model_files(sample, given)
     target = build_hamiltonian(Dataset(reference).model)
     found: dict[float, float | str | HeldBack] = {}
-    for temperature in Dataset(sample).temperatures.tolist():
+    for temperature in data.temperatures.tolist():
         path = next((files[t] for t in files if same_temperature(t, temperature)), None)
         if target is None or path is None:
-            found[temperature] = "the reference names no Hamiltonian" if target is None else "no model file is at hand"
+            found[temperature] = (
+                "the reference names no Hamiltonian"
+                if target is None
+                else "no model file is at hand, or it has changed since"
+            )
             continue
         try:
             found[temperature] = kl_to_exact(target, 1 / temperature, load_model(path).to(target.device))
         except ValueError as refusal:
-            found[temperature] = _held_back(path, str(refusal))
+            found[temperature] = _held_back(path, str(refusal), Dataset(reference).model)
     return found
 
 
-def _held_back(path: Path, reason: str) -> str | HeldBack:
-    """What the training's last look at data that were held back says, where it said anything of the KL."""
-    last: dict[str, Any] = next(iter(load(path).history[-1:]), {})
+def _held_back(path: Path, reason: str, hamiltonian: dict[str, Any] | None) -> str | HeldBack:
+    """What the training's last look at data that were held back says of the KL from this Hamiltonian's law."""
+    stored = load(path)
+    if stored.provenance.get("hamiltonian") != hamiltonian:
+        return reason
+    last: dict[str, Any] = next(iter(stored.history[-1:]), {})
     name = next((name for name in ("kl_estimate", "kl_bound") if name in last), None)
     return reason if name is None else HeldBack(reason, float(last[name]), name == "kl_bound")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

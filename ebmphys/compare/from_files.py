@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from ebmphys import __version__
 from ebmphys.checkpoint import load
 from ebmphys.compare.comparison import Comparison, assemble
-from ebmphys.compare.exact_kl import kl_of_models, model_files
+from ebmphys.compare.exact_kl import digest, kl_of_models, model_files
 from ebmphys.compare.files import read_ensembles
 from ebmphys.dataset import Dataset
 
@@ -41,6 +40,10 @@ def compare_files(
         data = Dataset(path)
         if data.model != Dataset(base).model:
             notes.append(f"{name}: made with another Hamiltonian than the reference; energies are by the reference's")
+        if data.settings.get("verb") == "import":
+            notes.append(f"{name}: imported, so exact values are those of the Hamiltonian that import was told")
+        if any(digest(base) in load(p).provenance.get("inputs", {}).values() for p in model_files(path).values()):
+            notes.append(f"{name}: its model learned from the reference itself, so a memoriser would look good")
         if data.unit == "gaussian":
             notes.append(f"{name}: values are real numbers, not spins; every observable takes them as they are")
         if not data.complete:
@@ -79,12 +82,10 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 def _origin(name: str, path: Path) -> dict[str, Any]:
     data = Dataset(path)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         "name": name,
         "file": path.name,
-        "sha256": digest,
+        "sha256": digest(path),
         "unit": data.unit,
         "shape": None if data.shape is None else list(data.shape),
         "temperatures": np.asarray(data.temperatures).tolist(),

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from ebmphys.checkpoint import build
+from ebmphys.checkpoint import build, load
 from ebmphys.dataset import Dataset
 from ebmphys.energies import RBM, EnergyModel, Ising
 from ebmphys.experiment.provenance import provenance
@@ -18,7 +18,7 @@ from ebmphys.generators import VAE
 from ebmphys.lattice import Lattice
 from ebmphys.objectives import ELBO, ContrastiveDivergence, Objective
 from ebmphys.rng import generator
-from ebmphys.train import Augmentation, GlobalFlip, LatticeMoves, Progress, Training, fit, split, suited
+from ebmphys.train import Augmentation, GlobalFlip, LatticeMoves, Progress, Training, fit, split_chains, suited
 from ebmphys.units import Bit, Unit, build_unit
 
 PLACEHOLDER = "{temperature}"
@@ -67,9 +67,10 @@ class Fit(Settings):
     """At the start (default: one that works unattended for the model)."""
     schedule: Literal["constant", "cosine", "linear"] = "linear"
     """How the rate goes to zero."""
-    symmetries: Literal["auto", "none"] = "auto"
-    """What the Hamiltonian allows: turn, shift and reflect each batch, and leave out the biases of an RBM of spins, so
-    that it has the Z2 symmetry too; what the physics knows need not be learned."""
+    symmetries: Literal["auto", "all", "none"] = "auto"
+    """What the Hamiltonian allows (auto: of generated data only; all: of imported data too, as told to import): turn,
+    shift and reflect each batch, and leave out the biases of an RBM of spins, so that it has the Z2 symmetry too; what
+    the physics knows need not be learned."""
     validation: float = Field(default=0.1, gt=0, lt=1)
     """The fraction of the data that is held back."""
     monitor_every: int = Field(default=Training.monitor_every, ge=1)
@@ -121,11 +122,14 @@ def fit_model(settings: Fit) -> dict[str, Any]:
 
 def _fit_one(settings: Fit, temperature: float, out: Path) -> dict[str, Any]:
     device, source = place(settings.device), Dataset(settings.data)
+    if settings.resume and out.exists():
+        _check_same(settings, out)
     hamiltonian = None if source.model is None else build(source.model).to(device)
     data = source.x(temperature, unit=_two_valued(settings.visible_unit), device=device)
     stream = (settings.seed, "fit", settings.model, f"{temperature:.12g}")
-    learn, held = split(data, settings.validation, generator(*stream, "split", device=device))
-    augment = _symmetries(settings, hamiltonian, build_unit(settings.visible_unit))
+    learn, held = split_chains(data, source.chains, settings.validation, generator(*stream, "split", device=device))
+    known = settings.symmetries == "all" or (settings.symmetries == "auto" and source.settings.get("verb") != "import")
+    augment = _symmetries(hamiltonian if known else None, build_unit(settings.visible_unit))
     even = any(isinstance(symmetry, GlobalFlip) for symmetry in augment)
     model = _model(settings, data.shape[-1], even, generator(*stream, "weights", device=device), device)
     objective = _objective(settings, model, generator(*stream, "objective", device=device))
@@ -165,6 +169,17 @@ def _fit_one(settings: Fit, temperature: float, out: Path) -> dict[str, Any]:
     return {"out": str(out), "temperature": temperature, "stopped": history.stopped, **last}
 
 
+def _check_same(settings: Fit, out: Path) -> None:
+    """Raise ValueError unless a fit that is to be resumed was begun with these settings, its length apart."""
+    length = ("epochs", "cpu_seconds", "monitor_every")
+    theirs, mine = load(out).provenance.get("settings", {}), settings.what()
+    for name in (mine.keys() | theirs.keys()) - set(length):
+        if mine.get(name) != theirs.get(name):
+            raise ValueError(
+                f"{out} cannot be resumed: {name} was {theirs.get(name)!r} there and is {mine.get(name)!r} now"
+            )
+
+
 def _model(settings: Fit, n_visible: int, even: bool, rng: torch.Generator, device: torch.device) -> RBM | VAE:
     layers = settings.hidden or _HIDDEN[settings.model]
     visible = build_unit(settings.visible_unit)
@@ -183,9 +198,9 @@ def _objective(settings: Fit, model: nn.Module, rng: torch.Generator) -> Objecti
     return ContrastiveDivergence(settings.k, rng, persistent=persistent, n_chains=settings.fantasy_chains)
 
 
-def _symmetries(settings: Fit, hamiltonian: nn.Module | None, unit: Unit) -> list[Augmentation]:
+def _symmetries(hamiltonian: nn.Module | None, unit: Unit) -> list[Augmentation]:
     """The symmetries that the Hamiltonian of the data has: none where it is not known."""
-    if settings.symmetries == "none" or not isinstance(hamiltonian, Ising):
+    if not isinstance(hamiltonian, Ising):
         return []
     found: list[Augmentation] = [] if bool(hamiltonian.fields.any()) else [GlobalFlip(unit)]
     same = bool((hamiltonian.couplings == hamiltonian.couplings[:1]).all())

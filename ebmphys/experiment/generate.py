@@ -12,7 +12,7 @@ from ebmphys.dataset import Dataset, Writer
 from ebmphys.energies import Ising
 from ebmphys.experiment.collect import block_of, collect
 from ebmphys.experiment.hamiltonian import Hamiltonian, ordering_temperature
-from ebmphys.experiment.provenance import provenance
+from ebmphys.experiment.provenance import provenance, same_device
 from ebmphys.experiment.settings import Device, Flag, Temperatures, check_output, place
 from ebmphys.experiment.sources import MarkovChains
 from ebmphys.experiment.summary import summary
@@ -63,12 +63,13 @@ class Generate(Hamiltonian):
 def generate(settings: Generate) -> dict[str, Any]:
     """Run the settings and say what came out: energies with errors, autocorrelation times, exact values.
 
+    All temperatures advance together in one random stream, so another set of temperatures gives other numbers.
     Raises FileExistsError, ValueError and OSError (a full disk, before anything is sampled), each with one line.
     """
     device = place(settings.device)
     model, lattice = settings.ising(device), settings.lattice()
     if settings.resume and settings.out.exists():
-        writer = _resumed(settings)
+        writer = _resumed(settings, device)
     else:
         check_output(settings.out, settings.force)
         writer = None
@@ -98,8 +99,11 @@ def generate(settings: Generate) -> dict[str, Any]:
     return summary(Dataset(settings.out))
 
 
-def _resumed(settings: Generate) -> Writer:
+def _resumed(settings: Generate, device: torch.device) -> Writer:
     writer = Writer.resume(settings.out)
+    if not same_device(writer.header.provenance, device):
+        writer.close()
+        raise ValueError(f"{settings.out} cannot be resumed on {device.type}: it was begun on another device")
     theirs, mine = dict(writer.header.settings), settings.what()
     theirs.pop("verb", None)
     theirs["block"] = mine["block"]

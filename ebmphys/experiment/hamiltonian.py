@@ -69,7 +69,7 @@ def ordering_temperature(model: Ising) -> float:
     """T_c of a uniform ferromagnet on a lattice where it is known, 0 where there is none or it is not."""
     graph, coupling = model.graph, float(model.couplings[0]) if model.graph.n_bonds else 0.0
     uniform = coupling > 0 and bool((model.couplings == coupling).all()) and not bool(model.fields.any())
-    if not uniform or not isinstance(graph, Lattice) or not all(graph.periodic):
+    if not uniform or not isinstance(graph, Lattice):
         return 0.0
     name = {2: "square", 3: "cubic"}.get(graph.dimension) if graph.geometry == "hypercubic" else graph.geometry
     return coupling * critical_temperature(name) if name else 0.0

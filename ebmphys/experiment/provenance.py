@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -36,6 +36,11 @@ def hashes(inputs: Iterable[Path]) -> dict[str, str]:
         with path.open("rb") as file:
             found[str(path)] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
+
+
+def same_device(stored: Mapping[str, Any], device: torch.device) -> bool:
+    """Whether an output was begun on this kind of device: a generator's state cannot go on on another."""
+    return str(stored.get("device", "cpu")).split(":")[0] == device.type
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ebmphys.checkpoint import Checkpoint, Model, build, load, restored
 from ebmphys.dataset import Dataset, Writer
 from ebmphys.energies import EnergyModel
 from ebmphys.experiment.collect import block_of, collect
-from ebmphys.experiment.provenance import provenance
+from ebmphys.experiment.provenance import hashes, provenance, same_device
 from ebmphys.experiment.settings import Device, Files, Flag, Settings, check_output, place
 from ebmphys.experiment.sources import IndependentDraws, MarkovChains, Source
 from ebmphys.experiment.summary import summary
@@ -66,15 +67,17 @@ def sample(settings: Sample) -> dict[str, Any]:
             raise ValueError(f"{path} has learned another system than {paths[0]}: sample them apart")
     models = [restored(checkpoint).to(device) for checkpoint in stored]
     source = _source(settings, stored, models, device)
+    independent = isinstance(source, IndependentDraws)
     hamiltonian = build(first["hamiltonian"]).to(device) if first.get("hamiltonian") else None
     if not isinstance(hamiltonian, EnergyModel):
         raise ValueError(f"{paths[0]} does not say which Hamiltonian its data had: fit it with ebmphys fit")
     what = {"verb": "sample", **settings.what()}
     if settings.resume and settings.out.exists():
         writer = Writer.resume(settings.out)
-        if dict(writer.header.settings) != what:
+        same = writer.header.settings == what and writer.header.provenance.get("inputs") == hashes(paths)
+        if not (same and same_device(writer.header.provenance, device)):
             writer.close()
-            raise ValueError(f"{settings.out} cannot be resumed: it was drawn with other settings")
+            raise ValueError(f"{settings.out} cannot be resumed: it was drawn with other settings, models or device")
     else:
         check_output(settings.out, settings.force)
         writer = Writer.create(
@@ -88,7 +91,8 @@ def sample(settings: Sample) -> dict[str, Any]:
             block=block_of(settings.draws, len(models) * settings.chains, models[0].n_visible),
             settings=what,
             model=first["hamiltonian"],
-            provenance=provenance(paths, device) | {"models": [str(path) for path in paths]},
+            provenance=provenance(paths, device)
+            | {"models": [str(path) for path in paths], "independent": independent},
             state=source.state(),
             force=settings.force,
         )
@@ -105,9 +109,7 @@ def _temperature(checkpoint: Checkpoint) -> float:
 
 
 def _source(settings: Sample, stored: list[Checkpoint], models: list[Model], device: torch.device) -> Source:
-    rngs = [
-        generator(settings.seed, "sample", f"{_temperature(checkpoint):.12g}", device=device) for checkpoint in stored
-    ]
+    rngs = [generator(settings.seed, "sample", _fingerprint(checkpoint), device=device) for checkpoint in stored]
     energies = [model for model in models if isinstance(model, EnergyModel)]
     if len(energies) == len(models):
         if settings.threshold:
@@ -124,6 +126,14 @@ def _source(settings: Sample, stored: list[Checkpoint], models: list[Model], dev
     if settings.threshold:
         return IndependentDraws(independent, settings.chains, rngs, _thresholded)
     return IndependentDraws(independent, settings.chains, rngs)
+
+
+def _fingerprint(checkpoint: Checkpoint) -> str:
+    """Of the parameters: two models never share a random stream, and one model always has the same."""
+    digest = hashlib.sha256(repr(checkpoint.config).encode())
+    for name, tensor in sorted(checkpoint.parameters.items()):
+        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _thresholded(model: IndependentModel, n: int, rng: torch.Generator) -> Tensor:

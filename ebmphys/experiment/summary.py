@@ -16,6 +16,7 @@ from ebmphys.stats import split_rhat, tau_int
 QUANTITIES = ("energy_per_site", "abs_magnetization", "specific_heat", "susceptibility", "binder_cumulant")
 _BURN_IN_TAUS = 10
 _WORST_RHAT = 1.05
+_LONG_ENOUGH = 1 / 20  # tau over draws: beyond it a large tau is itself a sign of chains that disagree
 
 
 def summary(data: Dataset) -> dict[str, Any]:
@@ -53,7 +54,8 @@ def _row(data: Dataset, temperature: float, model: Model | None) -> dict[str, An
 def _doubts(data: Dataset, moving: list[np.ndarray], tau: float) -> list[str]:
     doubts = []
     settings = data.settings
-    if {"burn_in", "thin"} <= settings.keys() and settings.get("sampler") != "enumerated":
+    independent = settings.get("sampler") == "enumerated" or data.provenance.get("independent", False)
+    if {"burn_in", "thin"} <= settings.keys() and not independent:
         needed = _BURN_IN_TAUS * tau * settings["thin"]
         if settings["burn_in"] < needed:
             doubts.append(
@@ -64,7 +66,7 @@ def _doubts(data: Dataset, moving: list[np.ndarray], tau: float) -> list[str]:
     if draws >= 8 and chains > 1:
         rhat = max(split_rhat(series) for series in moving)
         # Half chains of n independent draws scatter by R-hat^2 = 1 + 1/n even at equilibrium.
-        if rhat > max(_WORST_RHAT, np.sqrt(1 + 3 * 4 * tau / draws)):
+        if rhat > max(_WORST_RHAT, np.sqrt(1 + 12 * min(tau / draws, _LONG_ENOUGH))):
             doubts.append(f"the chains disagree (split R-hat {rhat:.2f}): they have not forgotten their starts")
     return doubts
 

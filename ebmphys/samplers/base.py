@@ -68,7 +68,7 @@ class Schedule:
 
 
 def random_chains(model: EnergyModel, batch: tuple[int, ...], beta: Tensor | float, rng: torch.Generator) -> Chains:
-    """Chains that start at infinite temperature: two-valued units at random, continuous ones from N(0, 1).
+    """Chains that start at infinite temperature: two-valued units at random, continuous ones free.
 
     Raises ValueError where beta is negative, is not finite or does not broadcast to the batch, or where model
     and generator are on different devices.

@@ -7,14 +7,12 @@ import torch
 from ebmphys.energies import EnergyModel
 from ebmphys.rng import uniforms
 from ebmphys.samplers.base import Chains
+from ebmphys.samplers.gibbs import heat_bath
 
 
 def can_flip(model: EnergyModel) -> bool:
-    """Whether visible units are two-valued and a sweep begins by drawing all hidden units anew."""
-    first = next(iter(model.blocks.values()))
-    every = torch.arange(model.n_sites, device=model.device)
-    fresh = model.n_sites == model.n_visible or torch.equal(every[first], every[model.n_visible :])
-    return fresh and len(model.visible_unit.values) == 2
+    """Whether visible units are two-valued and the hidden units, if any, are independent given them."""
+    return len(model.visible_unit.values) == 2 and len(_hidden_blocks(model)) <= 1
 
 
 @torch.no_grad()
@@ -22,11 +20,20 @@ def offer_flips(model: EnergyModel, chains: Chains) -> None:
     """Offer every chain its visible sites turned over, accepted with min(1, exp(beta F(v) - beta F(-v))) / 2.
 
     A Metropolis move on p(v), right for every model whether or not it has the symmetry; the half keeps chains
-    of a symmetric model from turning over at every offer, in step. The hidden sites are left as they are, so a step
-    that draws them first has to follow: see ``can_flip``.
+    of a symmetric model from turning over at every offer, in step. Hidden units are then drawn anew from their
+    conditional, so the joint law is kept whatever step follows. Only for models that ``can_flip``.
     """
     v = chains.x[..., : model.n_visible]
     turned = sum(model.visible_unit.values) - v
     now, then = (-chains.beta * model.free_energy(torch.stack([v, turned]), chains.beta)).unbind(0)
     accepted = uniforms(chains.batch, chains.rng) < torch.exp(then - now).clamp_(max=1) / 2
     chains.x[..., : model.n_visible] = torch.where(accepted[..., None], turned, v)
+    for name in _hidden_blocks(model):
+        sites = model.blocks[name]
+        u = uniforms(chains.x[..., sites].shape, chains.rng)
+        chains.x[..., sites] = heat_bath(model, chains.x, name, chains.beta, u)
+
+
+def _hidden_blocks(model: EnergyModel) -> list[str]:
+    every = torch.arange(model.n_sites, device=model.device)
+    return [name for name, sites in model.blocks.items() if bool((every[sites] >= model.n_visible).any())]

@@ -15,7 +15,7 @@ from ebmphys.train.monitors import (
 from ebmphys.train.progress import Progress
 from ebmphys.train.schedules import SCHEDULES, RateSchedule
 from ebmphys.train.settings import OPTIMIZERS, Training
-from ebmphys.train.split import split
+from ebmphys.train.split import split, split_chains
 from ebmphys.train.symmetries import Augmentation, GlobalFlip, LatticeMoves
 
 __all__ = [
@@ -40,5 +40,6 @@ __all__ = [
     "mean_elbo",
     "mean_log_likelihood",
     "split",
+    "split_chains",
     "suited",
 ]

@@ -46,7 +46,7 @@ def mean_log_likelihood(v: Tensor, seed: int = 0) -> Monitor:
             log_z = log_partition(model)
         else:
             rng = generator(seed, "monitor", "ais", device=model.device)
-            log_z = ais(model, rng=rng, steps=300, chains=200).value
+            log_z = ais(model, rng=rng, steps=2000, chains=200).value
         return float(log_likelihood(model, v, log_partition=log_z).mean())
 
     return monitor

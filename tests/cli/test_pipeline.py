@@ -190,9 +190,45 @@ def test_the_command_is_installed():
 @pytest.mark.parametrize("hidden", ["spin", "bit", "gaussian"])
 @pytest.mark.parametrize("visible", ["spin", "bit", "gaussian"])
 def test_every_pair_of_units_fits_and_samples_beyond_enumeration(here, visible, hidden):
-    assert main("generate --size 5x5 --temperatures 4 --draws 20 --chains 16 --quiet --out a.h5".split()) == 0
+    assert (
+        main(
+            [
+                "generate",
+                "--size",
+                "5x5",
+                "--temperatures",
+                "4",
+                "--draws",
+                "20",
+                "--chains",
+                "16",
+                "--quiet",
+                "--out",
+                "a.h5",
+            ]
+        )
+        == 0
+    )
     units = f"--visible-unit {visible} --hidden-unit {hidden} --hidden 26"
     assert main(f"fit --model rbm --data a.h5 {units} --epochs 1 --quiet --out rbm.pt".split()) == 0
-    assert main("sample --model rbm.pt --draws 5 --chains 8 --burn-in 5 --quiet --out s.h5".split()) == 0
-    assert main("compare --reference a.h5 --sample s.h5 --out report".split()) == 0
+    assert (
+        main(
+            [
+                "sample",
+                "--model",
+                "rbm.pt",
+                "--draws",
+                "5",
+                "--chains",
+                "8",
+                "--burn-in",
+                "5",
+                "--quiet",
+                "--out",
+                "s.h5",
+            ]
+        )
+        == 0
+    )
+    assert main(["compare", "--reference", "a.h5", "--sample", "s.h5", "--out", "report"]) == 0
     assert np.isfinite(Dataset("s.h5").energy()).all()

@@ -185,3 +185,12 @@ def test_forward_kl_punishes_what_the_sample_lacks(draw):
     assert forward > 3 * backward
     assert backward == pytest.approx(math.log(2), rel=0.1)
     assert js < backward
+
+
+def test_a_small_sample_of_the_same_law_is_at_the_floor(draw):
+    """The sample's own noise counts too: against a large reference a small sample is not thereby different."""
+    alarms = 0
+    for seed in range(20):
+        reference, few = draw("r", seed, shape=(300, 40)), draw("s", 1000 + seed, shape=(6, 40))
+        alarms += sum(not d.at_floor for d in distances(reference, few) if d.measure == "js")
+    assert alarms <= 4

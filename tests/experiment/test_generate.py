@@ -157,7 +157,7 @@ def test_known_ordering_temperatures():
     assert ordering_temperature(model(coupling="+-J")) == 0
     assert ordering_temperature(model(field=0.1)) == 0
     assert ordering_temperature(model(size="8")) == 0
-    assert ordering_temperature(model(boundary="open")) == 0
+    assert ordering_temperature(model(boundary="open")) == pytest.approx(2.269185314)
 
 
 def test_the_burn_in_is_run(tmp_path):
