@@ -13,6 +13,7 @@ from ebmphys.experiment.settings import Settings, Size, parse_size
 from ebmphys.lattice import Lattice
 from ebmphys.rng import generator
 
+RANDOM = ("+-J", "gaussian")
 Geometry = Literal["hypercubic", "chain", "square", "cubic", "triangular", "honeycomb"]
 
 
@@ -36,7 +37,7 @@ class Hamiltonian(Settings):
     @classmethod
     def _coupling(cls, given: object) -> str:
         text = str(given)
-        if text in ("+-J", "gaussian"):
+        if text in RANDOM:
             return text
         try:
             finite = torch.tensor(float(text)).isfinite().item()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ebmphys.exact import critical_temperature, exact_source, exact_values, onsager, yang_magnetization
-from ebmphys.experiment.hamiltonian import Hamiltonian
+from ebmphys.experiment.hamiltonian import RANDOM, Hamiltonian
 from ebmphys.experiment.settings import Temperatures
 
 
@@ -20,7 +20,10 @@ class Exact(Hamiltonian):
 
 def exact(settings: Exact) -> dict[str, Any]:
     """A row a temperature; raises ValueError where nothing is known exactly of such a system."""
-    model = settings.ising(torch.device("cpu"))
+    model = settings.ising(torch.device("cpu")).double()
+    model.fields.fill_(settings.field)  # as typed: float32 would already be off in the eighth digit
+    if settings.coupling not in RANDOM:
+        model.couplings.fill_(float(settings.coupling))
     source = exact_source(model)
     if not source:
         raise ValueError(
@@ -31,7 +34,7 @@ def exact(settings: Exact) -> dict[str, Any]:
     result: dict[str, Any] = {"settings": settings.what(), "source": source, "rows": rows}
     lattice = settings.lattice()
     square = lattice.geometry == "hypercubic" and lattice.dimension == 2 and min(lattice.shape) > 1
-    if square and settings.coupling not in ("+-J", "gaussian") and float(settings.coupling) > 0 and not settings.field:
+    if square and settings.coupling not in RANDOM and float(settings.coupling) > 0 and not settings.field:
         coupling = float(settings.coupling)
         result["critical_temperature"] = critical_temperature("square", coupling)
         result["infinite"] = [_infinite(t, coupling) for t in settings.temperatures]

@@ -165,6 +165,15 @@ def test_import_generate_and_exact_speak_json(here, capsys):
     assert known["rows"][0]["abs_magnetization"] == pytest.approx(0.603128979407, abs=1e-10)
 
 
+def test_exact_values_are_those_of_the_couplings_as_typed(here, capsys):
+    from ebmphys.exact import kaufman, periodic_chain
+
+    row = answer(capsys, "exact --size 16x16 --temperatures 0.68 --coupling 0.3")["rows"][0]
+    assert row["energy_per_site"] == pytest.approx(kaufman((16, 16), 1 / 0.68, 0.3).energy_per_site, rel=1e-12)
+    row = answer(capsys, "exact --size 12 --temperatures 2 --coupling 0.7 --field 0.1")["rows"][0]
+    assert row["energy_per_site"] == pytest.approx(periodic_chain(12, 0.5, 0.7, 0.1).energy_per_site, rel=1e-12)
+
+
 def test_tables_for_people(here, capsys):
     assert main(["run", "recipe.toml", "--quiet"]) == 0
     for line in ("info ising.h5", "info rbm-3.pt", "info report", "exact --size 8x8 --temperatures 2.5,3"):
