@@ -56,7 +56,7 @@ class MarkovChains:
         self.samplers, self.batches, self.thin, self.burn_in = samplers, batches, thin, burn_in
         units = [unit for sampler in samplers for unit in sampler.model.units.values()]
         # Spins and bits are whole numbers; anything else needs all its digits to go on bit for bit.
-        self._dtype = torch.int8 if all(len(unit.values) == 2 for unit in units) else torch.float32
+        self._whole = all(len(unit.values) == 2 for unit in units)
 
     def step(self) -> None:
         for sampler, chains in zip(self.samplers, self.batches, strict=True):
@@ -77,14 +77,13 @@ class MarkovChains:
     def state(self) -> State:
         found: State = {}
         for number, chains in enumerate(self.batches):
-            found[f"x{number}"] = chains.x.to(self._dtype).cpu().numpy()
-            found[f"rng{number}"] = chains.rng.get_state().numpy()
+            for name, value in chains.state().items():
+                found[f"{name}{number}"] = value.astype(np.int8) if self._whole and name == "x" else value
         return found
 
     def restore(self, state: State) -> None:
         for number, chains in enumerate(self.batches):
-            chains.x = torch.from_numpy(state[f"x{number}"]).to(chains.x)
-            chains.rng.set_state(torch.from_numpy(state[f"rng{number}"].astype(np.uint8)))
+            chains.restore({name: state[f"{name}{number}"] for name in chains.state()})
 
 
 class IndependentDraws:

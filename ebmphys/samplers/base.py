@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ebmphys.energies import EnergyModel
 from ebmphys.rng import uniforms
 
 Observable = Callable[[Tensor], Tensor]
+State = dict[str, NDArray[np.generic]]
 
 
 @dataclass
@@ -29,6 +32,38 @@ class Chains:
     @property
     def batch(self) -> torch.Size:
         return self.x.shape[:-1]
+
+    @torch.no_grad()
+    def energy(self, model: EnergyModel) -> Tensor:
+        """E of each chain's configuration; -> (*batch,)."""
+        return model.energy(self.x)
+
+    def magnetization(self, n_visible: int) -> Tensor:
+        """m = sum x / n_visible over the visible sites of each chain, float64; -> (*batch,)."""
+        return self.x[..., :n_visible].mean(-1, dtype=torch.float64)
+
+    def bits(self, n_visible: int) -> NDArray[np.uint8]:
+        """The visible sites of two-valued units, a set bit for the upper value, in the order of ``numpy.packbits``.
+
+        -> (*batch, ceil(n_visible / 8)).
+        """
+        return np.packbits((self.x[..., :n_visible] > 0).cpu().numpy(), axis=-1)
+
+    def reorder(self, source: Tensor) -> None:
+        """Give each chain the configuration that chain ``source`` had: x[b] <- x[source[b]] over the flattened batch.
+
+        source: (n_chains,) of whole numbers. Inverse temperatures stay where they are.
+        """
+        self.x = self.x.flatten(0, -2)[source].reshape(self.x.shape)
+
+    def state(self) -> State:
+        """Arrays from which ``restore`` goes on bit for bit, beta apart; their shapes and types never change."""
+        return {"x": self.x.cpu().numpy(), "rng": self.rng.get_state().numpy()}
+
+    def restore(self, state: State) -> None:
+        """Take up a ``state`` of chains of the same model, batch and device."""
+        self.x = torch.from_numpy(state["x"]).to(self.x)
+        self.rng.set_state(torch.from_numpy(state["rng"].astype(np.uint8)))
 
 
 class Sampler(Protocol):
@@ -77,16 +112,7 @@ def random_chains(model: EnergyModel, batch: tuple[int, ...], beta: Tensor | flo
         raise ValueError(
             f"the model is on {model.device.type} and the generator on {rng.device.type}: make both on one"
         )
-    heat = torch.as_tensor(beta, dtype=torch.float32).to(rng.device)
-    if not bool((heat.isfinite() & (heat >= 0)).all()):
-        raise ValueError("beta must be finite and not negative")
-    try:
-        torch.broadcast_shapes(heat.shape, batch)
-        fits = heat.ndim <= len(batch)
-    except RuntimeError:
-        fits = False
-    if not fits:
-        raise ValueError(f"beta of shape {tuple(heat.shape)} does not broadcast to a batch of {tuple(batch)}")
+    heat = checked_beta(beta, batch).to(torch.float32).to(rng.device)
     x = torch.empty(*batch, model.n_sites, device=rng.device)
     for name, sites in model.blocks.items():
         unit = model.units[name]
@@ -96,11 +122,40 @@ def random_chains(model: EnergyModel, batch: tuple[int, ...], beta: Tensor | flo
     return Chains(x, heat, rng)
 
 
+def checked_beta(beta: Tensor | float, batch: tuple[int, ...]) -> Tensor:
+    """Inverse temperatures of a batch, float64 where they came as numbers.
+
+    Raises ValueError where one is negative or not finite, or where they do not broadcast to the batch.
+    """
+    heat = beta if isinstance(beta, Tensor) else torch.as_tensor(beta, dtype=torch.float64)
+    if not bool((heat.isfinite() & (heat >= 0)).all()):
+        raise ValueError("beta must be finite and not negative")
+    try:
+        torch.broadcast_shapes(heat.shape, batch)
+        fits = heat.ndim <= len(batch)
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"beta of shape {tuple(heat.shape)} does not broadcast to a batch of {tuple(batch)}")
+    return heat
+
+
 def scaled(beta: Tensor, eta: Tensor, batch: torch.Size) -> Tensor:
     """beta * eta with beta (broadcast to batch) spread over the trailing axes of eta."""
     if beta.ndim == 0:
         return eta * beta
     return eta * beta.expand(batch).reshape(*batch, *(1,) * (eta.ndim - len(batch)))
+
+
+@torch.no_grad()
+def advance(sampler: Sampler, chains: Chains, steps: int) -> None:
+    """Many steps at once: in one call where the sampler has an ``advance`` of its own, as compiled kernels do."""
+    own = getattr(sampler, "advance", None)
+    if own is not None:
+        own(chains, steps)
+        return
+    for _ in range(steps):
+        sampler.step(chains)
 
 
 def draws(sampler: Sampler, chains: Chains, schedule: Schedule) -> Iterator[Chains]:
@@ -109,11 +164,9 @@ def draws(sampler: Sampler, chains: Chains, schedule: Schedule) -> Iterator[Chai
     Whoever loops may look at ``chains.x`` (clone it to keep it), stop at any draw, and start again later with
     ``burn_in=0``: the states visited are the same as in one go.
     """
-    for _ in range(schedule.burn_in):
-        sampler.step(chains)
+    advance(sampler, chains, schedule.burn_in)
     for _ in range(schedule.draws):
-        for _ in range(schedule.thin):
-            sampler.step(chains)
+        advance(sampler, chains, schedule.thin)
         yield chains
 
 
