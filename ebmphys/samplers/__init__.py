@@ -1,10 +1,11 @@
 """Samplers: they know a model's energy and its conditionals, and nothing else."""
 
-from ebmphys.samplers.base import Chains, Observable, Sampler, Schedule, draws, record
+from ebmphys.samplers.base import Chains, Observable, Sampler, Schedule, advance, draws, record
 from ebmphys.samplers.enumerated import Enumerated
 from ebmphys.samplers.flips import can_flip, offer_flips
 from ebmphys.samplers.gibbs import BlockGibbs, heat_bath
 from ebmphys.samplers.metropolis import Metropolis, MetropolisHastings, flip_accepted, spin_exchange
+from ebmphys.samplers.multispin import MultiSpin, PackedChains
 
 __all__ = [
     "BlockGibbs",
@@ -12,9 +13,12 @@ __all__ = [
     "Enumerated",
     "Metropolis",
     "MetropolisHastings",
+    "MultiSpin",
     "Observable",
+    "PackedChains",
     "Sampler",
     "Schedule",
+    "advance",
     "can_flip",
     "draws",
     "flip_accepted",

@@ -138,16 +138,25 @@ class PackedChains(Chains):
             self._thresholds[key] = self._planes(rule, attempt)
         return self._thresholds[key]
 
+    def beta_of_bits(self) -> Real:
+        """Inverse temperature of every bit, (blocks, BITS); bits that are no chain's have one of the others'."""
+        distinct, kind = self._kinds()
+        return np.broadcast_to(distinct[kind].reshape(len(self.words), -1), (len(self.words), BITS)).copy()
+
     def _planes(self, rule: Rule, attempt: float) -> NDArray[np.uint64]:
+        distinct, kind = self._kinds()
+        planes = _planes_of(self._probabilities(rule, distinct, attempt))
+        if self.layout.site_of is not None:
+            return np.repeat(planes[kind][..., None] * np.uint64(0xFFFFFFFFFFFFFFFF), LANES, axis=-1)
+        return as_words(np.moveaxis(planes.astype(bool)[kind.reshape(-1, BITS)], 1, -1))
+
+    def _kinds(self) -> tuple[Real, NDArray[np.int64]]:
+        """The distinct inverse temperatures, and which of them each place for a chain has."""
         betas = self._beta.expand(self._batch).reshape(-1).numpy()
         distinct, which = np.unique(betas, return_inverse=True)
-        kinds = _planes_of(self._probabilities(rule, distinct, attempt))
         kind = np.zeros(len(self.words) * self.layout.chains_per_block, dtype=np.int64)
         kind[self._place] = which
-        if self.layout.site_of is not None:
-            return np.repeat(kinds[kind][..., None] * np.uint64(0xFFFFFFFFFFFFFFFF), LANES, axis=-1)
-        planes = kinds.astype(bool)[kind.reshape(-1, BITS)]
-        return as_words(np.moveaxis(planes, 1, -1))
+        return distinct, kind
 
     def _probabilities(self, rule: Rule, betas: Real, attempt: float) -> Real:
         coupling, field = float(self.model.couplings.abs().max()), float(self.model.fields[0])

@@ -180,7 +180,8 @@ def _block_axes(lattice: Graph) -> tuple[int, int]:
 
 def as_words(bits: NDArray[Any]) -> Words:
     """(..., BITS) truth values -> (..., LANES) words: element 64 l + b is bit b of lane l."""
-    return np.packbits(bits, axis=-1, bitorder="little").view("<u8").astype(np.uint64, copy=False)
+    packed = np.ascontiguousarray(np.packbits(bits, axis=-1, bitorder="little"))
+    return packed.view("<u8").astype(np.uint64, copy=False)
 
 
 def as_bits(words: Words) -> NDArray[np.uint8]:
