@@ -1,6 +1,7 @@
 """Samplers: they know a model's energy and its conditionals, and nothing else."""
 
 from ebmphys.samplers.base import Chains, Observable, Sampler, Schedule, advance, draws, record
+from ebmphys.samplers.cluster import SwendsenWang, Wolff
 from ebmphys.samplers.enumerated import Enumerated
 from ebmphys.samplers.flips import can_flip, offer_flips
 from ebmphys.samplers.gibbs import BlockGibbs, heat_bath
@@ -18,6 +19,8 @@ __all__ = [
     "PackedChains",
     "Sampler",
     "Schedule",
+    "SwendsenWang",
+    "Wolff",
     "advance",
     "can_flip",
     "draws",

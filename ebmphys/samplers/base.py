@@ -58,11 +58,11 @@ class Chains:
 
     def state(self) -> State:
         """Arrays from which ``restore`` goes on bit for bit, beta apart; their shapes and types never change."""
-        return {"x": self.x.cpu().numpy(), "rng": self.rng.get_state().numpy()}
+        return {"x": self.x.cpu().numpy().copy(), "rng": self.rng.get_state().numpy()}
 
     def restore(self, state: State) -> None:
         """Take up a ``state`` of chains of the same model, batch and device."""
-        self.x = torch.from_numpy(state["x"]).to(self.x)
+        self.x = torch.from_numpy(state["x"]).to(self.x, copy=True)
         self.rng.set_state(torch.from_numpy(state["rng"].astype(np.uint8)))
 
 
