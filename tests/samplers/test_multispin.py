@@ -13,10 +13,10 @@ import torch
 from scipy.stats import chi2
 
 from ebmphys.energies import Ising, gaussian_couplings, plus_minus_couplings
-from ebmphys.exact import kaufman
+from ebmphys.exact import kaufman, log_partition
 from ebmphys.lattice import Lattice
 from ebmphys.rng import generator
-from ebmphys.samplers import Chains, advance
+from ebmphys.samplers import Chains, ReplicaExchange, advance, population_annealing
 from ebmphys.samplers.multispin import MultiSpin
 from ebmphys.samplers.multispin.kernel import FRESH, PLANES
 from ebmphys.samplers.multispin.layout import as_bits
@@ -337,3 +337,28 @@ def test_doubled_bonds_and_shared_words_in_every_combination():
         layout = MultiSpin(model, update).layout
         assert layout.neighbours.max() < layout.n_slots, name
         assert sorted(layout.order) == list(range(model.n_sites))
+
+
+def test_replica_exchange_of_bits_keeps_every_temperature():
+    # Trades move no spins here, only which bit is whose; so the thresholds of the bits have to follow.
+    model, betas = MODELS["3x4 field"], torch.tensor([0.1, 0.35, 0.6, 1.0], dtype=torch.float64)
+    exchange = ReplicaExchange(MultiSpin(model))
+    chains = exchange.init(20_000, 4, beta=betas, rng=generator(17, device="cpu"))
+    chains.x = torch.stack([exact_draws(model, beta, 20_000, seed=18) for beta in betas.tolist()], 1)
+    traded = torch.stack([exchange.step(chains)["swap_rate"].mean() for _ in range(4)])
+    assert (traded > 0.2).all()
+    for place, beta in enumerate(betas.tolist()):
+        assert p_value(model, beta, chains.x[:, place]) > THRESHOLD
+
+
+def test_population_annealing_of_bits():
+    # Resampling copies configurations, which bits have to be moved for.
+    model, beta = MODELS["3x4"], 0.44
+    sampler, found = MultiSpin(model), []
+    for seed in range(8):
+        rng = generator(19, seed, device="cpu")
+        *_, last = population_annealing(sampler, 1024, torch.linspace(0, beta, 8), 10, rng=rng)
+        found.append(last.log_partition)
+    exact = log_partition(model, beta)
+    found = np.array(found)
+    assert abs(found.mean() - exact) < 4 * found.std(ddof=1) / len(found) ** 0.5 + 1e-3
