@@ -36,4 +36,5 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
+	find ebmphys tests -name "*.nb[ic]" -delete   # compiled kernels, which do not notice a change in a file they import
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache
