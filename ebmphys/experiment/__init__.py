@@ -1,5 +1,6 @@
 """The verbs: one settings class each, and the function that runs it, from Python, TOML and the command line."""
 
+from ebmphys.experiment.benching import Bench, bench
 from ebmphys.experiment.comparing import Compare, compare
 from ebmphys.experiment.fitting import Fit, fit_model
 from ebmphys.experiment.generate import Generate, generate
@@ -11,6 +12,7 @@ from ebmphys.experiment.sampling import Sample, sample
 from ebmphys.experiment.settings import Settings, complaint
 
 __all__ = [
+    "Bench",
     "Compare",
     "Exact",
     "Fit",
@@ -20,6 +22,7 @@ __all__ = [
     "Run",
     "Sample",
     "Settings",
+    "bench",
     "compare",
     "complaint",
     "exact",

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
 
 import numpy as np
-import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
-from ebmphys.dataset import Writer, pack
-from ebmphys.experiment.sources import Source
+from ebmphys.dataset import Writer
+from ebmphys.experiment.sources import Draw, Energy, Source
 
 _BLOCK_BYTES = 4 << 20
 _BLOCKS = 50  # at least this many a run, so that a kill costs little
@@ -24,13 +21,11 @@ def block_of(draws: int, configurations: int, n_sites: int) -> int:
     return max(1, min(math.ceil(draws / _BLOCKS), _BLOCK_BYTES // row))
 
 
-def collect(
-    writer: Writer, source: Source, energy: Callable[[Tensor], Tensor], *, what: str, quiet: bool = False
-) -> None:
+def collect(writer: Writer, source: Source, energy: Energy | None = None, *, what: str, quiet: bool = False) -> None:
     """Draw from a source until the writer's file is full.
 
-    energy: (..., n_sites) -> (...,). The burn-in is run where the file has no draws yet; a file with some is
-    continued from its last state, bit for bit.
+    energy: whose energies the file holds, (..., n_sites) -> (...,); None for those of the model that is drawn from.
+    The burn-in is run where the file has no draws yet; a file with some is continued from its last state, bit for bit.
     """
     header = writer.header
     with tqdm(
@@ -41,24 +36,23 @@ def collect(
             bar.update(source.burn_in + writer.completed)
         else:
             bar.set_postfix_str("burn-in")
-            for _ in range(source.burn_in):
-                source.step()
-                bar.update()
+            chunk = max(1, source.burn_in // _BLOCKS)
+            for start in range(0, source.burn_in, chunk):
+                steps = min(chunk, source.burn_in - start)
+                source.advance(steps)
+                bar.update(steps)
             bar.set_postfix_str("")
         while writer.next_block:
             _block(writer, source, energy, bar)
 
 
-def _block(writer: Writer, source: Source, energy: Callable[[Tensor], Tensor], bar: tqdm) -> None:
-    header, n = writer.header, writer.next_block
-    shape = (len(header.temperatures), n, header.chains)
-    energies, magnetizations = np.empty(shape), np.empty(shape)
-    rows = []
-    for number in range(n):
-        x = source.draw()
-        rows.append(pack(x, header.unit) if header.packed else x.cpu().numpy())
-        magnetizations[:, number] = x.mean(-1, dtype=torch.float64).cpu().numpy()
-        energies[:, number] = energy(x).cpu().numpy()
+def _block(writer: Writer, source: Source, energy: Energy | None, bar: tqdm) -> None:
+    drawn: list[Draw] = []
+    for _ in range(writer.next_block):
+        drawn.append(source.draw(energy))
         bar.update()
-    write = writer.write_packed if header.packed else writer.write
-    write(np.stack(rows, axis=1), energies, magnetizations, source.state())
+    rows = np.stack([draw.rows for draw in drawn], axis=1)
+    energies = np.stack([draw.energy for draw in drawn], axis=1)
+    magnetizations = np.stack([draw.magnetization for draw in drawn], axis=1)
+    write = writer.write_packed if writer.header.packed else writer.write
+    write(rows, energies, magnetizations, source.state())

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ebmphys.dataset import pack
 from ebmphys.generators import IndependentModel
-from ebmphys.samplers import Chains, Sampler, can_flip, offer_flips
+from ebmphys.samplers import Chains, Sampler, advance, can_flip, offer_flips
 from ebmphys.units import Spin, Unit
 
 
@@ -21,6 +23,31 @@ def as_spins(x: Tensor, unit: Unit) -> Tensor:
 
 
 State = dict[str, NDArray[np.generic]]
+Energy = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What is written of one draw of every chain.
+
+    rows: (temperature, chain, ...), packed bits of two-valued units or else float32 values; energy E and
+    magnetization m, float64, (temperature, chain).
+    """
+
+    rows: NDArray[np.generic]
+    energy: NDArray[np.float64]
+    magnetization: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, x: Tensor, unit: Unit, energy: Energy) -> Draw:
+        """Of visible units (temperature, chain, n_visible), with the energy of their spins -1 and +1."""
+        spins = as_spins(x, unit)
+        rows = pack(spins) if len(unit.values) == 2 else spins.cpu().numpy()
+        return cls(rows, _numbers(energy(spins)), _numbers(spins.mean(-1, dtype=torch.float64)))
+
+
+def _numbers(values: Tensor) -> NDArray[np.float64]:
+    return values.detach().cpu().double().numpy()
 
 
 class Source(Protocol):
@@ -28,12 +55,13 @@ class Source(Protocol):
 
     burn_in: int
 
-    def step(self) -> None:
-        """One step of every chain, for the burn-in."""
+    def advance(self, steps: int) -> None:
+        """So many steps of every chain, for the burn-in."""
         ...
 
-    def draw(self) -> Tensor:
-        """The next visible configurations; -> (temperature, chain, n_visible)."""
+    def draw(self, energy: Energy | None = None) -> Draw:
+        """The next configurations with their energies: those of ``energy``, (..., n_visible) -> (...,) on spins -1 and
+        +1, or where it is None of the model that is drawn from."""
         ...
 
     def state(self) -> State:
@@ -58,21 +86,19 @@ class MarkovChains:
         # Spins and bits are whole numbers; anything else needs all its digits to go on bit for bit.
         self._whole = all(len(unit.values) == 2 for unit in units)
 
-    def step(self) -> None:
+    def advance(self, steps: int) -> None:
         for sampler, chains in zip(self.samplers, self.batches, strict=True):
-            sampler.step(chains)
+            advance(sampler, chains, steps)
 
-    def draw(self) -> Tensor:
+    def draw(self, energy: Energy | None = None) -> Draw:
+        parts = []
         for sampler, chains in zip(self.samplers, self.batches, strict=True):
             if can_flip(sampler.model):
                 offer_flips(sampler.model, chains)
-        for _ in range(self.thin):
-            self.step()
-        visible = [
-            as_spins(chains.x[..., : sampler.model.n_visible], sampler.model.visible_unit)
-            for sampler, chains in zip(self.samplers, self.batches, strict=True)
-        ]
-        return torch.cat([x.reshape(-1, *x.shape[-2:]) for x in visible])
+            advance(sampler, chains, self.thin)
+            parts.append(_drawn(sampler, chains, energy))
+        rows, energies, magnetizations = zip(*parts, strict=True)
+        return Draw(_stacked(rows, 2), _stacked(energies, 1), _stacked(magnetizations, 1))
 
     def state(self) -> State:
         found: State = {}
@@ -84,6 +110,23 @@ class MarkovChains:
     def restore(self, state: State) -> None:
         for number, chains in enumerate(self.batches):
             chains.restore({name: state[f"{name}{number}"] for name in chains.state()})
+
+
+def _drawn(sampler: Sampler, chains: Chains, energy: Energy | None) -> tuple[NDArray[Any], ...]:
+    """Rows, energies and magnetizations of a batch, from the chains' own storage where its energies are asked for."""
+    model, unit = sampler.model, sampler.model.visible_unit
+    if energy is None and unit.values == Spin().values:
+        energies, m = chains.energy(model), chains.magnetization(model.n_visible)
+        return chains.bits(model.n_visible), _numbers(energies), _numbers(m)
+    if energy is None:
+        raise ValueError("a file holds spins: say whose energy these units have as spins")
+    draw = Draw.of(chains.x[..., : model.n_visible], unit, energy)
+    return draw.rows, draw.energy, draw.magnetization
+
+
+def _stacked(parts: Sequence[NDArray[Any]], axes: int) -> NDArray[Any]:
+    """Batches of (temperature, chain) or (chain,) one below the other; ``axes`` are those of one temperature."""
+    return np.concatenate([part.reshape(-1, *part.shape[-axes:]) for part in parts])
 
 
 class IndependentDraws:
@@ -100,13 +143,16 @@ class IndependentDraws:
     ) -> None:
         self.models, self.chains, self.rngs, self._draw = models, chains, rngs, draw
 
-    def step(self) -> None:
+    def advance(self, steps: int) -> None:
         """Nothing to do: each draw is independent of the last."""
 
-    def draw(self) -> Tensor:
+    def draw(self, energy: Energy | None = None) -> Draw:
+        if energy is None:
+            raise ValueError("draws of a model without an energy need one")
         with torch.no_grad():
             drawn = [self._draw(model, self.chains, rng) for model, rng in zip(self.models, self.rngs, strict=True)]
-        return torch.stack([as_spins(x, model.visible_unit) for x, model in zip(drawn, self.models, strict=True)])
+        # One energy of all temperatures together; models of one file have the same units.
+        return Draw.of(torch.stack(drawn), self.models[0].visible_unit, energy)
 
     def state(self) -> State:
         return {f"rng{number}": rng.get_state().numpy() for number, rng in enumerate(self.rngs)}

@@ -24,7 +24,22 @@ def summary(data: Dataset) -> dict[str, Any]:
     model = None if data.model is None else build(data.model)
     enough = data.draws * data.chains > 1  # of a single configuration there is no error
     rows = [_row(data, float(t), model) for t in data.temperatures] if enough else []
-    return data.describe() | {"rows": rows}
+    plan = data.provenance.get("plan")
+    notes = [f"the pilot run chose {plan['reason']}; {_counts(data)}"] if plan else []
+    return data.describe() | {"rows": rows, "notes": notes}
+
+
+def _counts(data: Dataset) -> str:
+    steps = _steps(data)
+    return f"{steps['thin']} steps between draws, {steps['burn_in']} before the first"
+
+
+def _steps(data: Dataset) -> dict[str, Any]:
+    """thin and burn_in as they were: given, or by the pilot run; empty where there are none."""
+    plan = data.provenance.get("plan", {})
+    given = {name: data.settings.get(name) for name in ("thin", "burn_in")}
+    known = {name: plan.get(name) if value is None else value for name, value in given.items()}
+    return {} if None in known.values() else known
 
 
 def _row(data: Dataset, temperature: float, model: Model | None) -> dict[str, Any]:
@@ -55,11 +70,12 @@ def _doubts(data: Dataset, moving: list[np.ndarray], tau: float) -> list[str]:
     doubts = []
     settings = data.settings
     independent = settings.get("sampler") == "enumerated" or data.provenance.get("independent", False)
-    if {"burn_in", "thin"} <= settings.keys() and not independent:
-        needed = _BURN_IN_TAUS * tau * settings["thin"]
-        if settings["burn_in"] < needed:
+    steps = _steps(data)
+    if steps and not independent:
+        needed = _BURN_IN_TAUS * tau * steps["thin"]
+        if steps["burn_in"] < needed:
             doubts.append(
-                f"the burn-in of {settings['burn_in']} steps is short of {_BURN_IN_TAUS} autocorrelation times"
+                f"the burn-in of {steps['burn_in']} steps is short of {_BURN_IN_TAUS} autocorrelation times"
                 f" ({needed:.0f} steps): take a longer one"
             )
     draws, chains = moving[0].shape

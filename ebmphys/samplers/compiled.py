@@ -18,13 +18,15 @@ Words = NDArray[np.uint64]
 @contextmanager
 def torch_threads() -> Iterator[int]:
     """Let numba use as many threads as torch does (``OMP_NUM_THREADS``, ``torch.set_num_threads``)."""
-    before = numba.get_num_threads()
-    wanted = min(torch.get_num_threads(), numba.core.config.NUMBA_NUM_THREADS)
+    before, asked = numba.get_num_threads(), torch.get_num_threads()
+    wanted = min(asked, numba.core.config.NUMBA_NUM_THREADS)
     numba.set_num_threads(wanted)
     try:
         yield wanted
     finally:
         numba.set_num_threads(before)
+        # Where both share one OpenMP runtime, numba's first parallel kernel sets torch's threads too.
+        torch.set_num_threads(asked)
 
 
 def seeds(shape: tuple[int, ...], rng: torch.Generator) -> Words:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from ebmphys.energies import EnergyModel
+from ebmphys.energies import EnergyModel, Ising
 from ebmphys.rng import uniforms
 from ebmphys.samplers.base import Chains
 from ebmphys.samplers.gibbs import heat_bath
+from ebmphys.samplers.multispin.chains import PackedChains
 
 
 def can_flip(model: EnergyModel) -> bool:
@@ -23,15 +24,30 @@ def offer_flips(model: EnergyModel, chains: Chains) -> None:
     of a symmetric model from turning over at every offer, in step. Hidden units are then drawn anew from their
     conditional, so the joint law is kept whatever step follows. Only for models that ``can_flip``.
     """
+    if isinstance(chains, PackedChains):
+        _offer_packed(chains)
+        return
     v = chains.x[..., : model.n_visible]
     turned = sum(model.visible_unit.values) - v
-    now, then = (-chains.beta * model.free_energy(torch.stack([v, turned]), chains.beta)).unbind(0)
-    accepted = uniforms(chains.batch, chains.rng) < torch.exp(then - now).clamp_(max=1) / 2
+    if isinstance(model, Ising):  # the bonds keep their energy, so two sums over all of them are saved
+        gain = -2 * chains.beta * (v @ model.fields)
+    else:
+        now, then = (-chains.beta * model.free_energy(torch.stack([v, turned]), chains.beta)).unbind(0)
+        gain = then - now
+    accepted = uniforms(chains.batch, chains.rng) < torch.exp(gain).clamp_(max=1) / 2
     chains.x[..., : model.n_visible] = torch.where(accepted[..., None], turned, v)
     for name in _hidden_blocks(model):
         sites = model.blocks[name]
         u = uniforms(chains.x[..., sites].shape, chains.rng)
         chains.x[..., sites] = heat_bath(model, chains.x, name, chains.beta, u)
+
+
+def _offer_packed(chains: PackedChains) -> None:
+    """The same without unpacking: in a field h on every site E(-x) - E(x) = 2 h M, M the sum of all spins."""
+    n_sites = chains.model.n_sites
+    cost = 2 * float(chains.model.fields[0]) * n_sites * chains.magnetization(n_sites)
+    u = torch.rand(chains.batch, generator=chains.rng, dtype=torch.float64)
+    chains.turn_over(u < torch.exp(-chains.beta * cost).clamp_(max=1) / 2)
 
 
 def _hidden_blocks(model: EnergyModel) -> list[str]:

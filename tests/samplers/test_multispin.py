@@ -362,3 +362,36 @@ def test_population_annealing_of_bits():
     exact = log_partition(model, beta)
     found = np.array(found)
     assert abs(found.mean() - exact) < 4 * found.std(ddof=1) / len(found) ** 0.5 + 1e-3
+
+
+def test_counts_of_ordered_configurations():
+    # Where every spin is up, every counter of the read-out is filled to the brim.
+    for shape, packing in (((4, 6), "replicas"), ((128, 16), "sites")):
+        for coupling in (1.0, -1.0):
+            model = Ising(Lattice(shape), coupling, device="cpu")
+            chains = MultiSpin(model, packing=packing).init(2, rng=generator(24, device="cpu"))
+            chains.x = torch.ones(2, model.n_sites)
+            assert chains.energy(model).tolist() == [-coupling * model.graph.n_bonds] * 2
+            assert chains.magnetization(model.n_sites).tolist() == [1.0] * 2
+
+
+@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize(
+    ("lattice", "packing"),
+    [
+        (Lattice((6, 6)), "replicas"),
+        (Lattice((128, 32)), "sites"),
+        (Lattice((4, 16, 128)), "sites"),
+        (Lattice((128, 24), "triangular"), "sites"),
+    ],
+    ids=lambda v: getattr(v, "geometry", v),
+)
+def test_spins_of_a_cold_glass_follow_the_couplings_of_the_model(lattice, packing, update):
+    """The tables of couplings against the model itself, which reference and kernel, sharing them, cannot show."""
+    model = glass(lattice)
+    sampler = MultiSpin(model, update, packing)
+    chains = sampler.init(4, beta=30.0, rng=generator(25, device="cpu"))
+    sampler.advance(chains, 20)
+    x = chains.x
+    along = torch.cat([x[..., sites] * model.conditional(x, name) for name, sites in model.blocks.items()], -1) >= 0
+    assert along.float().mean() > 0.97
