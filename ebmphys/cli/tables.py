@@ -38,7 +38,8 @@ def say(line: str) -> None:
 def show(verb: str, result: Mapping[str, Any]) -> None:
     """The result of a verb."""
     kind = result.get("kind", "dataset" if verb in ("generate", "import", "sample") else verb)
-    {"dataset": _dataset, "exact": _exact, "fit": _fits, "run": _run, "model": _model}.get(kind, _comparison)(result)
+    tables = {"dataset": _dataset, "exact": _exact, "fit": _fits, "run": _run, "model": _model, "bench": _bench}
+    tables.get(kind, _comparison)(result)
 
 
 def _dataset(result: Mapping[str, Any]) -> None:
@@ -48,6 +49,8 @@ def _dataset(result: Mapping[str, Any]) -> None:
         f"{result['path']}: {size}, {len(result['temperatures'])} temperature(s), {drawn} draws x {result['chains']} "
         f"chains, {result['bytes'] / 1e6:.3g} MB ({result['bytes_per_site']:.3g} bytes a site)"
     )
+    for note in result.get("notes", ()):
+        _print(note)
     if not result["rows"]:
         return
     rows = [
@@ -126,6 +129,41 @@ def _comparison(result: Mapping[str, Any]) -> None:
     for note in result.get("notes", ()):
         _print(f"! {note}")
     _print(f"ranked by: {result['criterion']}")
+
+
+def _bench(result: Mapping[str, Any]) -> None:
+    machine, settings = result["machine"], result["settings"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    _print(
+        f"{machine['device']}, {machine['cpu']}, vectors {machine['vector']}, {machine['threads']} thread(s), "
+        f"Python {machine['python']}, {versions}"
+    )
+    _print(
+        f"{settings['chains']} chain(s) of {settings['size']} at T = {settings['temperature']:.6g}, "
+        f"median of {settings['repeats']} turns (smallest and largest)"
+    )
+    header = ["", "flips/ns", "ms/step", "tau E", "tau |m|", "N_eff/s chain", "N_eff/s", "flips/peer", "N_eff/peer"]
+    _table(header, [_bench_row(row) for row in result["rows"]])
+    _print("tau in steps, N_eff by the slower of the two; the last two columns are over the best peer (*)")
+    for row in result["rows"]:
+        if row["note"]:
+            _print(f"! {row['name']}: {row['note']}")
+
+
+def _bench_row(row: Mapping[str, Any]) -> list[str]:
+    flips, step = row["flips_per_ns"], row["seconds_per_step"]
+    name = row["name"] + (" *" if row["peer"] else "")
+    if flips is None:
+        return [name, "none", *["-"] * 7]
+    found = ("effective_per_second_per_chain", "effective_per_second", "over_peer", "effective_over_peer")
+    return [
+        name,
+        f"{flips['median']:.4g} ({flips['min']:.4g} {flips['max']:.4g})",
+        _short(1e3 * step),
+        _short(row["tau_energy"]),
+        _short(row["tau_abs_m"]),
+        *(_short(row[name]) for name in found),
+    ]
 
 
 def _run(result: Mapping[str, Any]) -> None:

@@ -23,6 +23,7 @@ _EXAMPLES = {
     "sample": "ebmphys sample --model data/rbm-32.pt --draws 1000 --chains 64 --out data/rbm-32.h5",
     "compare": "ebmphys compare --reference data/ising-32.h5 --sample data/rbm-32.h5 --out data/rbm-32",
     "exact": "ebmphys exact --size 32x32 --temperatures 2.269",
+    "bench": "ebmphys bench --size 64x64 --chains 1024 --threads 1",
     "info": "ebmphys info data/ising-32.h5",
     "run": "ebmphys run experiments/demo.toml",
 }
@@ -69,6 +70,7 @@ _verb("fit", ex.Fit, ex.fit_model)
 _verb("sample", ex.Sample, ex.sample)
 _verb("compare", ex.Compare, ex.compare)
 _verb("exact", ex.Exact, ex.exact)
+_verb("bench", ex.Bench, ex.bench)
 _verb("info", ex.Info, ex.info, positional=True)
 _verb("run", ex.Run, lambda settings: ex.run(settings, tables.say), positional=True)
 

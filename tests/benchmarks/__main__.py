@@ -5,6 +5,7 @@ import sys
 
 RUNS = (
     ("tests.benchmarks.local_updates", ()),
+    ("tests.benchmarks.cluster_updates", ("--sizes", "32", "128", "--tau-sizes")),
     ("tests.benchmarks.dataset_io", ()),
     ("tests.benchmarks.rbm_kl", ("--seconds", "60", "--seeds", "1")),
 )
