@@ -52,7 +52,9 @@ class FromData:
     def draw(self, model: EnergyModel, v: Tensor) -> Tensor:
         sampler = self.make_sampler(model)
         chains = sampler.init(len(v), rng=self.rng)
-        chains.x[:, : model.n_visible] = v
+        x = chains.x
+        x[:, : model.n_visible] = v
+        chains.x = x  # packed chains give out a copy
         for _ in range(self.k):
             sampler.step(chains)
         return chains.x[:, : model.n_visible]
@@ -92,7 +94,9 @@ class Persistent:
         if self.chains is None:
             self.chains = sampler.init(self.n_chains, rng=self.rng)
             rows = torch.arange(self.n_chains, device=v.device) % len(v)
-            self.chains.x[:, : model.n_visible] = v[rows]
+            x = self.chains.x
+            x[:, : model.n_visible] = v[rows]
+            self.chains.x = x
         if self.flips and can_flip(model):
             offer_flips(model, self.chains)
         for _ in range(self.k):

@@ -35,7 +35,7 @@ class Plan:
 
     thin: steps after which the slowest temperature's correlation has fallen to e^-4 (4 tau for long tau), so that
     stored draws count as independent; burn_in: 30 tau. ``resolved`` is False where the budget ended before tau was
-    known: tau is then a lower bound.
+    known, and where couplings J < 0 may have slower modes than E and |m|: tau is then a lower bound.
     """
 
     sampler: Name
@@ -120,13 +120,16 @@ def pilot(
             best = trial
     assert best is not None
     slowest = max(best.tau)
+    # Of an antiferromagnet or a glass neither E nor |m| need be the slowest, and cold chains may all be stuck.
+    known_order = bool((model.couplings >= 0).all())
+    doubt = "" if known_order else "; tau is of E and |m| alone, which with couplings J < 0 need not be the slowest"
     return Plan(
         sampler=best.name,
         thin=best.thin,
         burn_in=math.ceil(BURN_IN_TAUS * slowest),
         tau=best.tau,
-        resolved=best.resolved,
-        reason=_reason(best, tried, temperatures),
+        resolved=best.resolved and known_order,
+        reason=_reason(best, tried, temperatures) + doubt,
     )
 
 

@@ -68,6 +68,8 @@ def _row(data: Dataset, temperature: float, model: Model | None) -> dict[str, An
 
 def _doubts(data: Dataset, moving: list[np.ndarray], tau: float) -> list[str]:
     doubts = []
+    if not data.provenance.get("plan", {}).get("resolved", True):
+        doubts.append("the pilot run gives only a lower bound of tau: draws may depend on each other and on the start")
     settings = data.settings
     independent = settings.get("sampler") == "enumerated" or data.provenance.get("independent", False)
     steps = _steps(data)

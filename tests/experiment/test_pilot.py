@@ -162,3 +162,12 @@ def test_what_does_not_fit_is_one_line(tmp_path, capsys, line, words):
     assert main(command.split()) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and all(word in said for word in words) and not out.exists()
+
+
+def test_no_promise_is_made_for_couplings_whose_order_the_pilot_does_not_see(tmp_path):
+    settings = Generate(
+        out=tmp_path / "afm.h5", size="8x8", coupling="-1", temperatures=[2.5], independent=64, device="cpu", quiet=True
+    )
+    result = generate(settings)
+    assert any("lower bound" in warning for row in result["rows"] for warning in row["warnings"])
+    assert "J < 0" in result["notes"][0]

@@ -395,3 +395,21 @@ def test_spins_of_a_cold_glass_follow_the_couplings_of_the_model(lattice, packin
     x = chains.x
     along = torch.cat([x[..., sites] * model.conditional(x, name) for name, sites in model.blocks.items()], -1) >= 0
     assert along.float().mean() > 0.97
+
+
+def test_beta_changed_in_place_is_noticed_and_nobody_elses():
+    model, betas = MODELS["3x4"], torch.full((20_000,), 1.0, dtype=torch.float64)
+    sampler = MultiSpin(model)
+    chains = sampler.init(20_000, beta=betas, rng=generator(26, device="cpu"))
+    sampler.advance(chains, 5)
+    betas.fill_(0.9)
+    assert (chains.beta == 1).all()
+    chains.beta.fill_(0.3)
+    sampler.advance(chains, 80)
+    assert p_value(model, 0.3, chains.x) > THRESHOLD
+
+
+def test_configurations_of_another_shape_are_refused():
+    chains = MultiSpin(MODELS["3x4"]).init(5, rng=generator(27, device="cpu"))
+    with pytest.raises(ValueError, match="shape"):
+        chains.x = torch.ones(12)

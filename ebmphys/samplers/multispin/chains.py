@@ -49,8 +49,13 @@ class PackedChains(Chains):
 
     @beta.setter
     def beta(self, value: Tensor) -> None:
-        self._beta = value.to(torch.float64)
+        self._beta = value.to(torch.float64, copy=True)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Thresholds are of one beta for each bit, and made anew where either has changed."""
         self._thresholds: dict[tuple[Rule, float], NDArray[np.uint64]] = {}
+        self._beta_then = self._beta.clone()
 
     @property
     def x(self) -> Tensor:
@@ -61,6 +66,8 @@ class PackedChains(Chains):
     @x.setter
     def x(self, value: Tensor) -> None:
         layout = self.layout
+        if value.shape != (*self._batch, layout.n_sites):
+            raise ValueError(f"x must have shape {(*self._batch, layout.n_sites)}, got {tuple(value.shape)}")
         up = (value.reshape(-1, layout.n_sites) > 0).numpy()
         if layout.site_of is None:
             everyone = np.zeros((len(self.words) * BITS, layout.n_sites), dtype=bool)
@@ -101,9 +108,10 @@ class PackedChains(Chains):
         chosen = source.cpu().numpy()
         if len(np.unique(chosen)) == len(self._place):
             self._place = self._place[chosen]
-            self._thresholds = {}
+            self._forget()
         else:
-            self.x = self.x.reshape(-1, self.layout.n_sites)[source.cpu()]
+            x = self.x
+            self.x = x.reshape(-1, self.layout.n_sites)[source.cpu()].reshape(x.shape)
 
     def turn_over(self, chosen: Tensor) -> None:
         """Turn over every spin of the chains where ``chosen``, (*batch,) truth values."""
@@ -128,11 +136,13 @@ class PackedChains(Chains):
         self.words[...] = state["words"].view(np.uint64)
         self.streams[...] = state["streams"].view(np.uint64)
         self._place = state["place"].astype(np.int64)
-        self._thresholds = {}
+        self._forget()
         self.rng.set_state(torch.from_numpy(state["rng"].astype(np.uint8)))
 
     def thresholds(self, rule: Rule, attempt: float) -> NDArray[np.uint64]:
         """The planes of every bit's probabilities; -> (blocks, classes, PLANES, LANES)."""
+        if not torch.equal(self._beta, self._beta_then):
+            self._forget()
         key = (rule, attempt)
         if key not in self._thresholds:
             self._thresholds[key] = self._planes(rule, attempt)
