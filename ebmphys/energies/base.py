@@ -18,7 +18,7 @@ class EnergyModel(nn.Module, ABC):
 
     ``blocks`` partitions the sites into named sets, in sweep order, inside which no site acts on another,
     so that each can be updated at once; ``units`` says what the sites of a block are. The first ``n_visible``
-    sites are what is observed; any others are hidden.
+    sites are what is observed; any others are hidden, and no block holds sites of both kinds.
     """
 
     n_sites: int
@@ -59,8 +59,23 @@ class EnergyModel(nn.Module, ABC):
     def free_energy(self, v: Tensor, beta: Tensor | float = 1.0) -> Tensor:
         """F_beta(v) with the hidden sites summed out, p(v) = exp(-beta F_beta(v)) / Z; the energy where none are.
 
-        (*batch, n_visible) -> (*batch,)
+        (*batch, n_visible) -> (*batch,). Raises ValueError where no closed form is known (``sums_out_hidden``).
         """
+
+    @property
+    def sums_out_hidden(self) -> bool:
+        """Whether ``free_energy`` is a closed form: not where hidden units act on each other, as in deep machines."""
+        return True
+
+    @property
+    def hidden_blocks(self) -> tuple[str, ...]:
+        """The names of the blocks of hidden sites, in sweep order."""
+        return tuple(name for name in self.blocks if _first_site(self, name) >= self.n_visible)
+
+    @property
+    def visible_blocks(self) -> tuple[str, ...]:
+        """The names of the blocks of visible sites, in sweep order."""
+        return tuple(name for name in self.blocks if _first_site(self, name) < self.n_visible)
 
     @property
     def device(self) -> torch.device:
@@ -70,10 +85,9 @@ class EnergyModel(nn.Module, ABC):
     @property
     def visible_unit(self) -> Unit:
         """The unit that every visible site shares: that of site 0."""
-        return next(unit for name, unit in self.units.items() if 0 in _sites(self, name))
+        return self.units[self.visible_blocks[0]]
 
 
-def _sites(model: EnergyModel, block: str) -> list[int]:
-    every = torch.arange(model.n_sites, device=model.device)
-    sites: list[int] = every[model.blocks[block]].tolist()
-    return sites
+def _first_site(model: EnergyModel, block: str) -> int:
+    sites = model.blocks[block]
+    return int(sites.start or 0) if isinstance(sites, slice) else int(sites[0])

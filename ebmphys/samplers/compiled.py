@@ -31,11 +31,9 @@ def torch_threads() -> Iterator[int]:
 
 def seeds(shape: tuple[int, ...], rng: torch.Generator) -> Words:
     """Random 64-bit words to seed the streams of a kernel, from the generator that travels with the chains."""
-    words = torch.empty(shape, dtype=torch.int64, device=rng.device)
-    # random_() without bounds leaves out the sign bit, so two draws of 32 bits make one word.
-    high = words.random_(0, 2**32, generator=rng).clone()
-    low = words.random_(0, 2**32, generator=rng)
-    return ((high << 32) | low).cpu().numpy().view(np.uint64)
+    # From -2^63 without an upper bound: all 64 bits, in the order of the shape.
+    words = torch.empty(shape, dtype=torch.int64, device=rng.device).random_(-(2**63), None, generator=rng)
+    return words.cpu().numpy().view(np.uint64)
 
 
 _23, _41, _17, _45, _19 = np.uint64(23), np.uint64(41), np.uint64(17), np.uint64(45), np.uint64(19)
@@ -43,17 +41,23 @@ _11, _GRID = np.uint64(11), 2.0**-53
 
 
 @njit(cache=True, nogil=True, inline="always")
+def advanced(a: Any, b: Any, c: Any, d: Any) -> Any:
+    """64 random bits of xoshiro256++ (Blackman and Vigna 2021) and the four words of its next state, in registers."""
+    total = a + d
+    word = ((total << _23) | (total >> _41)) + a
+    shifted = b << _17
+    c ^= a
+    d ^= b
+    b ^= c
+    a ^= d
+    c ^= shifted
+    return word, a, b, c, (d << _45) | (d >> _19)
+
+
+@njit(cache=True, nogil=True, inline="always")
 def next_word(state: Any) -> Any:
-    """64 random bits of xoshiro256++ (Blackman and Vigna 2021) from a state of four words, not all zero; in place."""
-    total = state[0] + state[3]
-    word = ((total << _23) | (total >> _41)) + state[0]
-    shifted = state[1] << _17
-    state[2] ^= state[0]
-    state[3] ^= state[1]
-    state[1] ^= state[2]
-    state[0] ^= state[3]
-    state[2] ^= shifted
-    state[3] = (state[3] << _45) | (state[3] >> _19)
+    """The same from a state of four words, not all zero, that is changed in place."""
+    word, state[0], state[1], state[2], state[3] = advanced(state[0], state[1], state[2], state[3])
     return word
 
 

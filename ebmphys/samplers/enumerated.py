@@ -27,7 +27,7 @@ class Enumerated:
     _cumulated: dict[float, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if len(self._hidden_blocks()) > 1:
+        if not self.model.sums_out_hidden or len(self.model.hidden_blocks) > 1:
             raise ValueError("Enumerated draws hidden units given the visible ones, so they must be one block")
 
     def init(self, *batch: int, beta: Tensor | float = 1.0, rng: torch.Generator) -> Chains:
@@ -46,7 +46,7 @@ class Enumerated:
         place = torch.arange(model.n_visible - 1, -1, -1, device=u.device)
         lower, upper = model.visible_unit.values
         chains.x[..., : model.n_visible] = (number[..., None] >> place & 1) * (upper - lower) + lower
-        for name in self._hidden_blocks():
+        for name in self.model.hidden_blocks:
             sites = model.blocks[name]
             chains.x[..., sites] = heat_bath(
                 model, chains.x, name, chains.beta, uniforms(chains.x[..., sites].shape, chains.rng)
@@ -59,7 +59,3 @@ class Enumerated:
             cumulated[-1] = 1.0  # so that rounding never sends a draw past the last configuration
             self._cumulated[beta] = cumulated
         return self._cumulated[beta]
-
-    def _hidden_blocks(self) -> list[str]:
-        sites = torch.arange(self.model.n_sites, device=self.model.device)
-        return [name for name, block in self.model.blocks.items() if bool((sites[block] >= self.model.n_visible).all())]

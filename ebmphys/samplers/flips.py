@@ -13,7 +13,7 @@ from ebmphys.samplers.multispin.chains import PackedChains
 
 def can_flip(model: EnergyModel) -> bool:
     """Whether visible units are two-valued and the hidden units, if any, are independent given them."""
-    return len(model.visible_unit.values) == 2 and len(_hidden_blocks(model)) <= 1
+    return len(model.visible_unit.values) == 2 and model.sums_out_hidden
 
 
 @torch.no_grad()
@@ -36,7 +36,7 @@ def offer_flips(model: EnergyModel, chains: Chains) -> None:
         gain = then - now
     accepted = uniforms(chains.batch, chains.rng) < torch.exp(gain).clamp_(max=1) / 2
     chains.x[..., : model.n_visible] = torch.where(accepted[..., None], turned, v)
-    for name in _hidden_blocks(model):
+    for name in model.hidden_blocks:
         sites = model.blocks[name]
         u = uniforms(chains.x[..., sites].shape, chains.rng)
         chains.x[..., sites] = heat_bath(model, chains.x, name, chains.beta, u)
@@ -48,8 +48,3 @@ def _offer_packed(chains: PackedChains) -> None:
     cost = 2 * float(chains.model.fields[0]) * n_sites * chains.magnetization(n_sites)
     u = torch.rand(chains.batch, generator=chains.rng, dtype=torch.float64)
     chains.turn_over(u < torch.exp(-chains.beta * cost).clamp_(max=1) / 2)
-
-
-def _hidden_blocks(model: EnergyModel) -> list[str]:
-    every = torch.arange(model.n_sites, device=model.device)
-    return [name for name, sites in model.blocks.items() if bool((every[sites] >= model.n_visible).any())]

@@ -155,7 +155,7 @@ def _run(
         source = systematic_resampling(log_weights, rng)
         chains.reorder(source)
         family, beta = family[source], target
-        set_beta(chains, torch.tensor(beta))
+        set_beta(chains, torch.tensor(beta, dtype=torch.float64))
         advance(sampler, chains, steps)
         energy = chains.energy(sampler.model).double()
         yield Population(chains, beta, log_partition, energy, family, effective_share(log_weights))

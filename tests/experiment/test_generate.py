@@ -14,19 +14,12 @@ from ebmphys.dataset import Dataset
 from ebmphys.exact import kaufman
 from ebmphys.experiment import Generate, generate
 from ebmphys.experiment.hamiltonian import ordering_temperature
+from tests.experiment.interruption import contents, cut_off
 
 
 def settings(out, **changes):
     common = {"size": "8x8", "temperatures": "1.8,2.269,3.5", "draws": 60, "chains": 32, "burn_in": 200, "thin": 3}
     return Generate(**(common | changes), out=out, quiet=True, device="cpu")
-
-
-def contents(path):
-    data = Dataset(path)
-    return {
-        t: (data.packed(t).tobytes(), data.energy(t).tobytes(), data.magnetization(t).tobytes())
-        for t in data.temperatures
-    }
 
 
 @pytest.mark.parametrize("sampler", ["gibbs", "metropolis"])
@@ -63,20 +56,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path, monkeypatch, sampler):
     size = "4x4" if sampler == "enumerated" else "8x8"
     whole = settings(tmp_path / "whole.h5", sampler=sampler, size=size, block=7)
     generate(whole)
-    cut = whole.model_copy(update={"out": tmp_path / "cut.h5"})
-    from ebmphys.dataset import Writer
-
-    written, write = [], Writer.write_packed
-
-    def interrupted(self, *values):
-        if len(written) == 3:
-            raise KeyboardInterrupt
-        written.append(1)
-        write(self, *values)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Writer, "write_packed", interrupted)
-        generate(cut)
+    cut = cut_off(whole, tmp_path / "cut.h5", 3, monkeypatch)
     assert Dataset(cut.out).draws == 21
     generate(cut.model_copy(update={"resume": True}))
     assert contents(cut.out) == contents(whole.out)

@@ -1,5 +1,6 @@
 """The pilot run: autocorrelation times that a long run confirms, a choice that a seed repeats, independent draws."""
 
+import re
 import sys
 
 import numpy as np
@@ -7,15 +8,16 @@ import pytest
 import torch
 
 from ebmphys.cli.verbs import main
-from ebmphys.dataset import Dataset, Writer
+from ebmphys.dataset import Dataset
 from ebmphys.energies import Ising, gaussian_couplings, plus_minus_couplings
-from ebmphys.exact import kaufman
+from ebmphys.exact import exact_values, kaufman
 from ebmphys.experiment import Generate, generate
 from ebmphys.experiment.pilot import Plan, candidates, pilot, thin_of
 from ebmphys.lattice import Lattice
 from ebmphys.rng import generator
 from ebmphys.samplers import MultiSpin, Schedule, draws
 from ebmphys.stats import tau_int
+from tests.experiment.interruption import contents, cut_off
 
 T_C = 2.269185314
 
@@ -31,11 +33,6 @@ def plan(names, system, *temperatures, start=lambda chains: None, **options):
 def settings(out, **changes):
     common = {"size": "16x16", "temperatures": "2.269", "sampler": "auto", "independent": 4000}
     return Generate(**(common | changes), out=out, quiet=True, device="cpu")
-
-
-def contents(path):
-    data = Dataset(path)
-    return [(data.packed(t).tobytes(), data.energy(t).tobytes()) for t in data.temperatures]
 
 
 @pytest.mark.parametrize("temperature", [2.269, 3.0])
@@ -66,6 +63,18 @@ def test_clusters_at_the_critical_point_and_packed_sweeps_away_from_it():
         critical.sampler in ("wolff", "swendsen-wang") and critical.resolved and "packed-gibbs over" in critical.reason
     )
     assert hot.sampler == "packed-gibbs" and hot.thin < 20
+
+
+@pytest.mark.parametrize("temperature", [2.0, 4.0])
+def test_a_wolff_step_costs_as_much_as_its_cluster(temperature):
+    # The cluster of a random site has N <m^2> spins (Wolff 1989): most of the lattice when cold, a few when hot.
+    system = model(8, 8)
+    single, every = plan(["wolff"], system, temperature), plan(["swendsen-wang"], system, temperature)
+    both = plan(["swendsen-wang", "wolff"], system, temperature)
+    m2 = exact_values(system, 1 / temperature)["magnetization_squared"]
+    over = (200 + 15 * 64 * m2) * single.thin / (18 * 64 * every.thin)  # ns of an independent draw
+    said = float(re.search(r"([\d.]+) times", both.reason)[1])
+    assert said == pytest.approx(over if both.sampler == "swendsen-wang" else 1 / over, rel=0.03, abs=0.01)
 
 
 def test_what_can_hold_a_model():
@@ -106,18 +115,7 @@ def test_a_resumed_run_goes_on_bit_for_bit_with_the_plan_of_the_file(tmp_path, m
     common = {"size": "8x8", "independent": 2000, "temperatures": "2.0,3.0", "field": 0.05, "block": 1}
     whole = settings(tmp_path / "whole.h5", sampler=sampler, **common)
     generate(whole)
-    cut = whole.model_copy(update={"out": tmp_path / "cut.h5"})
-    written, write = [], Writer.write_packed
-
-    def interrupted(self, *values):
-        if len(written) == 3:
-            raise KeyboardInterrupt
-        written.append(1)
-        write(self, *values)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Writer, "write_packed", interrupted)
-        generate(cut)
+    cut = cut_off(whole, tmp_path / "cut.h5", 3, monkeypatch)
     assert Dataset(cut.out).draws == 3
     module = sys.modules[Generate.__module__]
     monkeypatch.setattr(module, "pilot", lambda *given: pytest.fail("a second pilot run"))

@@ -41,20 +41,25 @@ def test_packed_energy_to_one_in_ten_thousand(size, beta, sweeps):
     assert abs(float(means.mean()) - exact) < 4 * error
 
 
+def binder(shape, beta, chains, draws, thin):
+    """U4 by Swendsen-Wang, after a burn-in of 200 updates, with a jackknife over chains."""
+    model = Ising(Lattice(shape), device="cpu")
+    sampler = SwendsenWang(model)
+    state = sampler.init(chains, beta=beta, rng=generator(21, *shape, device="cpu"))
+    sampler.advance(state, 200)
+    series = []
+    for _ in range(draws):
+        sampler.advance(state, thin)
+        series.append(state.magnetization(model.n_sites))
+    m2 = torch.stack(series).numpy() ** 2
+    return jackknife(binder_cumulant, m2, m2**2)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("size", "exact"), [(10, 0.612340533994), (12, 0.611917822203), (64, 0.610690)])
 def test_binder_cumulant_at_the_critical_point(size, exact):
     # L = 10 and 12 by transfer matrix; the infinite torus by Kamieniarz and Bloete (1993), at L = 64 to about 5e-5.
-    model = Ising(Lattice((size, size)), device="cpu")
-    sampler = SwendsenWang(model)
-    chains = sampler.init(256, beta=BETA_C, rng=generator(21, size, device="cpu"))
-    sampler.advance(chains, 200)
-    series = []
-    for _ in range(400):
-        sampler.advance(chains, 3)
-        series.append(chains.magnetization(model.n_sites))
-    m2 = torch.stack(series).numpy() ** 2
-    found = jackknife(binder_cumulant, m2, m2**2)
+    found = binder((size, size), BETA_C, chains=256, draws=400, thin=3)
     assert found.error < 1e-3
     assert abs(found.value - exact) < 4 * found.error + (5e-5 if size == 64 else 0)
 
@@ -62,18 +67,7 @@ def test_binder_cumulant_at_the_critical_point(size, exact):
 @pytest.mark.slow
 def test_cubic_lattice_at_its_critical_point():
     # U4 of the cubic torus at beta_c tends to 0.46548(5) (Ferrenberg, Xu and Landau 2018), with corrections of L^-0.83.
-    found = {}
-    for size in (8, 16, 24):
-        model = Ising(Lattice((size, size, size)), device="cpu")
-        sampler = SwendsenWang(model)
-        chains = sampler.init(128, beta=BETA_C_CUBIC, rng=generator(22, size, device="cpu"))
-        sampler.advance(chains, 100)
-        series = []
-        for _ in range(200):
-            sampler.advance(chains, 2)
-            series.append(chains.magnetization(model.n_sites))
-        m2 = torch.stack(series).numpy() ** 2
-        found[size] = jackknife(binder_cumulant, m2, m2**2)
+    found = {size: binder((size,) * 3, BETA_C_CUBIC, chains=128, draws=200, thin=2) for size in (8, 16, 24)}
     # Falls towards the limit as L grows, from above; at L = 24 the correction is about 0.01.
     assert found[8].value > found[16].value - 3 * found[16].error
     assert abs(found[24].value - 0.4655) < 0.015 + 4 * found[24].error

@@ -18,8 +18,8 @@ from torch import Tensor
 from ebmphys.energies import Ising
 from ebmphys.lattice import Graph
 from ebmphys.samplers.base import scaled
+from ebmphys.samplers.compiled import advanced
 
-_23, _41, _17, _45, _19 = np.uint64(23), np.uint64(41), np.uint64(17), np.uint64(45), np.uint64(19)
 HALF, LOW = np.uint64(32), np.uint64(2**32 - 1)
 ZERO, ONE = np.uint64(0), np.uint64(1)
 
@@ -90,20 +90,6 @@ def thresholds(beta: float, gains: Any) -> Any:
     for k in range(len(gains)):
         out[k] = np.uint64(-np.expm1(-beta * gains[k]) * 4294967296.0 + 0.5)
     return out
-
-
-@njit(cache=True, nogil=True, inline="always")
-def advanced(a: Any, b: Any, c: Any, d: Any) -> Any:
-    """64 random bits of xoshiro256++ and the four words of its next state, held in registers."""
-    total = a + d
-    word = ((total << _23) | (total >> _41)) + a
-    shifted = b << _17
-    c ^= a
-    d ^= b
-    b ^= c
-    a ^= d
-    c ^= shifted
-    return word, a, b, c, (d << _45) | (d >> _19)
 
 
 @njit(cache=True, nogil=True)

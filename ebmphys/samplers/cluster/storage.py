@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ebmphys.samplers.base import Chains
-from ebmphys.samplers.compiled import Words
+from ebmphys.samplers.compiled import Words, seeds
 
 _STREAMS = 1 << 16  # seeded at a time, to bound the memory of many steps
 
@@ -34,7 +34,5 @@ def step_seeds(steps: int, n_chains: int, rng: torch.Generator) -> Iterator[Word
     """
     while steps > 0:
         some = min(steps, max(1, _STREAMS // max(n_chains, 1)))
-        # From -2^63 without an upper bound: all 64 bits.
-        words = torch.empty(some, n_chains, 4, dtype=torch.int64).random_(-(2**63), None, generator=rng)
-        yield words.numpy().view(np.uint64)
+        yield seeds((some, n_chains, 4), rng)
         steps -= some

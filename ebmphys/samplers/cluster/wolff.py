@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numba import njit, prange
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ebmphys.energies import Ising
@@ -21,7 +22,6 @@ from ebmphys.samplers.cluster.bonds import (
     ZERO,
     Gains,
     Indices,
-    advanced,
     check_ferromagnet,
     threshold_of,
     thresholds,
@@ -29,7 +29,7 @@ from ebmphys.samplers.cluster.bonds import (
 from ebmphys.samplers.cluster.components import propagated_components
 from ebmphys.samplers.cluster.storage import betas, step_seeds, working_spins
 from ebmphys.samplers.cluster.swendsen_wang import drawn_bonds
-from ebmphys.samplers.compiled import next_uniform, next_word, torch_threads
+from ebmphys.samplers.compiled import advanced, next_uniform, next_word, torch_threads
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Wolff:
     @cached_property
     def _tables(self) -> tuple[Any, ...]:
         gains = Gains.of(2 * self.model.couplings)
-        around, through = neighbour_table(self.model.graph)
+        steps, kinds, through = neighbour_steps(self.model.graph)
         fields = self.model.fields.cpu().double().numpy()
-        return around, gains.values, gains.take(through).kinds, fields if fields.any() else fields[:0]
+        return steps, kinds, gains.values, gains.take(through).kinds, fields if fields.any() else fields[:0]
 
     def step(self, chains: Chains) -> dict[str, Tensor]:
         if chains.x.device.type != "cpu":
@@ -78,23 +78,35 @@ class Wolff:
         x = working_spins(chains)
         flat = x.detach().reshape(-1, x.shape[-1]).numpy()
         beta, sizes = betas(chains), np.zeros(len(flat), np.int64)
+        # A cluster jumps about in memory: with a byte a spin more of a large lattice stays in the cache.
+        spins = flat.astype(np.int8) if steps > 1 else flat
         with torch_threads():
             for words in step_seeds(steps, len(flat), chains.rng):
-                _chains(flat, beta, words, *self._tables, sizes)
+                _chains(spins, beta, words, *self._tables, sizes)
+        if spins is not flat:
+            flat[...] = spins
         chains.x = x
         return torch.from_numpy(sizes).reshape(chains.batch)
 
 
-def neighbour_table(graph: Graph) -> tuple[Indices, Indices]:
-    """Neighbours and the bonds to them, (n_sites, an even number); a missing neighbour is the site itself.
+def neighbour_steps(graph: Graph) -> tuple[Indices, NDArray[np.unsignedinteger], Indices]:
+    """Where the neighbours of a site are: its number plus ``steps[kind]`` modulo 2^32, (n_kinds, an even number).
 
-    A site in the cluster is already flipped, so it never joins again.
+    Sites of one kind have all their neighbours at the same distances; a lattice has a few kinds (inside, edges,
+    corners), so that a byte a site says it all and stays in the cache. A missing neighbour is the site itself: being in
+    the cluster it is already flipped and never joins again. Also -> kind of each site (n_sites,), in as few bytes as
+    will do, and the bonds to the neighbours (n_sites, an even number).
     """
     around, through = graph.neighbours, graph.neighbour_bonds
     spare = ((0, 0), (0, around.shape[1] % 2))
     around, through = (np.pad(table, spare, constant_values=-1) for table in (around, through))
-    around = np.where(around < 0, np.arange(graph.n_sites)[:, None], around)
-    return np.ascontiguousarray(around, np.uint32), np.ascontiguousarray(through.clip(min=0), np.uint32)
+    here = np.arange(graph.n_sites)[:, None]
+    steps, kinds = np.unique(np.where(around < 0, 0, around - here), axis=0, return_inverse=True)
+    return (
+        np.ascontiguousarray(steps % 2**32, np.uint32),
+        kinds.ravel().astype(np.min_scalar_type(len(steps) - 1)),
+        np.ascontiguousarray(through.clip(min=0), np.uint32),
+    )
 
 
 @torch.no_grad()
@@ -113,24 +125,25 @@ def torch_step(model: Ising, chains: Chains) -> Tensor:
 
 
 @njit(cache=True, nogil=True)
-def _grow(x: Any, around: Any, bounds: Any, kinds: Any, state: Any, queue: Any) -> Any:
+def _grow(x: Any, steps: Any, places: Any, bounds: Any, kinds: Any, state: Any, queue: Any) -> Any:
     """Flip a cluster while it grows, first come first served; its sites are in ``queue``, their number returned.
 
     Every neighbour is written to the end of the queue and counted or not: what no processor can foresee is no branch.
     """
     site = np.uint32(((next_word(state) >> HALF) * np.uint64(len(x))) >> HALF)
     a, b, c, d = state[0], state[1], state[2], state[3]
-    old, new, degree = x[site], -x[site], np.uint64(around.shape[1])
+    old, new, degree = x[site], -x[site], np.uint64(steps.shape[1])
     x[site], queue[ZERO] = new, site
     head, tail = ZERO, ONE
     while head < tail:
         site = queue[head]
         head += ONE
+        place = places[site]
         e = ZERO
         while e < degree:
             word, a, b, c, d = advanced(a, b, c, d)
             for half in (ZERO, HALF):
-                j = around[site, e]
+                j = np.uint32(site + steps[place, e])
                 value = x[j]
                 joins = (value == old) & (((word >> half) & LOW) < threshold_of(bounds, kinds, (site, e)))
                 queue[tail] = j
@@ -153,15 +166,17 @@ def _reject(x: Any, fields: Any, beta: float, state: Any, queue: Any, size: Any)
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _chains(x: Any, beta: Any, seeds: Any, around: Any, gains: Any, kinds: Any, fields: Any, sizes: Any) -> None:
+def _chains(
+    x: Any, beta: Any, seeds: Any, steps: Any, places: Any, gains: Any, kinds: Any, fields: Any, sizes: Any
+) -> None:
     """The steps of each chain, one after the other; sizes: (n_chains,), of the last clusters."""
     for chain in prange(len(x)):
         bounds = thresholds(beta[chain], gains)
         # One place more than sites: the next neighbour is written before it is known whether it joins.
         queue = np.empty(x.shape[1] + 1, np.uint32)
-        for step in range(len(seeds)):
-            state = seeds[step, chain]
-            size = _grow(x[chain], around, bounds, kinds, state, queue)
+        for number in range(len(seeds)):
+            state = seeds[number, chain]
+            size = _grow(x[chain], steps, places, bounds, kinds, state, queue)
             if len(fields) > 0:
                 _reject(x[chain], fields, beta[chain], state, queue, size)
             sizes[chain] = size
