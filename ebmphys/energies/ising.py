@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from ebmphys.energies.base import EnergyModel
@@ -92,6 +94,26 @@ class Ising(EnergyModel):
 
     def free_energy(self, v: Tensor, beta: Tensor | float = 1.0) -> Tensor:
         return self.energy(v)
+
+
+def satisfying_spins(model: Ising) -> Tensor | None:
+    """Spins that satisfy every bond, J_ij s_i s_j >= 0: the ground state up to a sign a component, without fields.
+
+    All up for a ferromagnet, the two sublattices of an antiferromagnet that has them; None where the couplings are
+    frustrated (Toulouse 1977). (n_sites,).
+    """
+    bonds, couplings, n = model.graph.bonds, model.couplings.cpu().numpy(), model.n_sites
+    # Two copies of each site, one a sign: J > 0 joins copies of one sign, J < 0 of opposite ones. A site that is
+    # joined to its own other copy would have to be both.
+    here, there = bonds[couplings != 0].T
+    across = np.where(couplings[couplings != 0] < 0, n, 0)
+    rows, columns = np.concatenate([here, here + n]), np.concatenate([there + across, there + n - across])
+    joined = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(2 * n, 2 * n))
+    _, labels = connected_components(joined, directed=False)
+    up, down = labels[:n], labels[n:]
+    if (up == down).any():
+        return None
+    return torch.from_numpy(np.where(up < down, 1.0, -1.0)).float().to(model.device)
 
 
 def plus_minus_couplings(graph: Graph, rng: torch.Generator, probability: float = 0.5) -> Tensor:

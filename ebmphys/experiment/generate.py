@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, model_validator
 
 from ebmphys.dataset import Dataset, Writer
-from ebmphys.energies import Ising
+from ebmphys.energies import Ising, satisfying_spins
 from ebmphys.experiment.collect import block_of, collect
 from ebmphys.experiment.hamiltonian import Hamiltonian, ordering_temperature
 from ebmphys.experiment.pilot import Plan, candidates, pilot
@@ -46,8 +46,8 @@ class Generate(Hamiltonian):
     Wolff clusters (no J < 0); exact independent draws (enumerated, up to 24 sites); auto: the one of these that a pilot
     run finds to give independent draws at the least cost."""
     start: Literal["auto", "random", "ordered"] = "auto"
-    """Random spins, or all spins of a chain alike with a random sign; auto: ordered below a known T_c, where a
-    random start freezes into stripes, and random elsewhere."""
+    """Random spins, or a ground state with a random sign (all spins alike; the sublattices of an antiferromagnet; no
+    frustration); auto: ordered below a known T_c, where a random start freezes into stripes, and random elsewhere."""
     block: int | None = Field(default=None, ge=1)
     """Draws to commit to disk at a time; a kill loses at most this much."""
     device: Device = "auto"
@@ -168,4 +168,10 @@ def _start(chains: Chains, model: Ising, settings: Generate) -> None:
         return
     cold = torch.tensor(settings.temperatures) < ordering_temperature(model)
     ordered = cold if settings.start == "auto" else torch.ones_like(cold)
-    chains.x = torch.where(ordered[:, None, None].to(chains.x.device), chains.x[..., :1], chains.x)
+    if not bool(ordered.any()):
+        return
+    pattern = satisfying_spins(model)
+    if pattern is None:
+        raise ValueError("--start ordered needs couplings without frustration, these have no order to start in: random")
+    x = chains.x
+    chains.x = torch.where(ordered[:, None, None].to(x.device), x[..., :1] * pattern * pattern[0], x)

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from pydantic import Field, field_validator, model_validator
 
-from ebmphys.energies import Ising, gaussian_couplings, plus_minus_couplings
+from ebmphys.energies import Ising, gaussian_couplings, plus_minus_couplings, satisfying_spins
 from ebmphys.exact import critical_temperature
 from ebmphys.experiment.settings import Settings, Size, parse_size
 from ebmphys.lattice import Lattice
@@ -67,10 +67,13 @@ class Hamiltonian(Settings):
 
 
 def ordering_temperature(model: Ising) -> float:
-    """T_c of a uniform ferromagnet on a lattice where it is known, 0 where there is none or it is not."""
-    graph, coupling = model.graph, float(model.couplings[0]) if model.graph.n_bonds else 0.0
-    uniform = coupling > 0 and bool((model.couplings == coupling).all()) and not bool(model.fields.any())
-    if not uniform or not isinstance(graph, Lattice):
+    """T_c where couplings of one size |J| are not frustrated, on a lattice where it is known; 0 elsewhere.
+
+    An antiferromagnet with sublattices orders where the ferromagnet does: turning every other spin over maps it there.
+    """
+    graph, couplings = model.graph, model.couplings.abs()
+    uniform = graph.n_bonds > 0 and bool((couplings == couplings[0]).all()) and not bool(model.fields.any())
+    if not uniform or not isinstance(graph, Lattice) or satisfying_spins(model) is None:
         return 0.0
     name = {2: "square", 3: "cubic"}.get(graph.dimension) if graph.geometry == "hypercubic" else graph.geometry
-    return coupling * critical_temperature(name) if name else 0.0
+    return float(couplings[0]) * critical_temperature(name) if name else 0.0

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ebmphys.energies import Ising
+from ebmphys.energies import Ising, satisfying_spins
+from ebmphys.experiment.order import Order, of_each_chain, order_parameter
 from ebmphys.experiment.sampler_names import PACKED, SAMPLERS, Name
 from ebmphys.rng import generator
 from ebmphys.samplers import Chains, Sampler, advance
@@ -34,8 +35,9 @@ class Plan:
     """What a pilot run found: tau in steps for each temperature, and what follows for a run at all of them.
 
     thin: steps after which the slowest temperature's correlation has fallen to e^-4 (4 tau for long tau), so that
-    stored draws count as independent; burn_in: 30 tau. ``resolved`` is False where the budget ended before tau was
-    known, and where couplings J < 0 may have slower modes than E and |m|: tau is then a lower bound.
+    stored draws count as independent; burn_in: 30 tau. tau is that of the energy, |m| or, with couplings J < 0,
+    ``order_parameter``, the slowest of them. ``resolved`` is False where the budget ended before it was known, as where
+    the chains of a cold glass stay apart: tau is then a lower bound.
     """
 
     sampler: Name
@@ -119,17 +121,13 @@ def pilot(
         if best is None or (not trial.resolved, trial.cost_of_a_draw) < (not best.resolved, best.cost_of_a_draw):
             best = trial
     assert best is not None
-    slowest = max(best.tau)
-    # Of an antiferromagnet or a glass neither E nor |m| need be the slowest, and cold chains may all be stuck.
-    known_order = bool((model.couplings >= 0).all())
-    doubt = "" if known_order else "; tau is of E and |m| alone, which with couplings J < 0 need not be the slowest"
     return Plan(
         sampler=best.name,
         thin=best.thin,
-        burn_in=math.ceil(BURN_IN_TAUS * slowest),
+        burn_in=math.ceil(BURN_IN_TAUS * max(best.tau)),
         tau=best.tau,
-        resolved=best.resolved and known_order,
-        reason=_reason(best, tried, temperatures) + doubt,
+        resolved=best.resolved,
+        reason=_reason(best, tried, temperatures),
     )
 
 
@@ -164,12 +162,17 @@ def _try(
     pilots = sampler.init(len(betas), each, beta=betas, rng=rng)
     start(pilots)
     advance(sampler, pilots, _RECORDS)
+    order = order_parameter(model)
+    overlaps = order is not None and satisfying_spins(model) is None
     tau: list[float | None] = [None] * len(betas)
     stride, spent = 1, 0.0
     while True:
-        series, cluster = _record(sampler, pilots, stride)
+        series, cluster = _record(sampler, pilots, stride, order)
         spent += stride * _RECORDS * _step_cost(name, model, len(betas), each, cluster)
-        found = [max(_tau(values[:, t]) for values in series) for t in range(len(betas))]
+        taus = np.array([[_tau(values[:, t]) for t in range(len(betas))] for values in series])
+        if overlaps:
+            taus[-1] = of_each_chain(taus[-1])
+        found = taus.max(0).tolist()
         # A temperature keeps the first, finest estimate: later ones are too far apart for it.
         tau = [old or (new * stride if new <= _RESOLVED else None) for old, new in zip(tau, found, strict=True)]
         so_far = tuple(old or new * stride for old, new in zip(tau, found, strict=True))
@@ -180,17 +183,20 @@ def _try(
         stride *= 2
 
 
-def _record(sampler: Sampler, chains: Chains, stride: int) -> tuple[tuple[np.ndarray, np.ndarray], float]:
-    """Energies and |m|, (record, temperature, chain), and the mean size of clusters where there are any."""
-    model, energies, magnetizations, sizes = sampler.model, [], [], []
+def _record(sampler: Sampler, chains: Chains, stride: int, order: Order | None) -> tuple[list[np.ndarray], float]:
+    """Energies, |m| and the order parameter if any, (record, temperature, chain); the mean size of clusters if any."""
+    model, sizes = sampler.model, []
+    series: tuple[list[np.ndarray], ...] = ([], []) if order is None else ([], [], [])
     for _ in range(_RECORDS):
         advance(sampler, chains, stride - 1)
         happened = sampler.step(chains)
         if "cluster_size" in happened:
             sizes.append(float(happened["cluster_size"].double().mean()))
-        energies.append(chains.energy(model).double().cpu().numpy())
-        magnetizations.append(chains.magnetization(model.n_visible).abs().cpu().numpy())
-    return (np.stack(energies), np.stack(magnetizations)), float(np.mean(sizes)) if sizes else 0.0
+        series[0].append(chains.energy(model).double().cpu().numpy())
+        series[1].append(chains.magnetization(model.n_visible).abs().cpu().numpy())
+        if order is not None:
+            series[2].append(order(chains.bits(model.n_visible)))
+    return [np.stack(values) for values in series], float(np.mean(sizes)) if sizes else 0.0
 
 
 def _tau(series: np.ndarray) -> float:

@@ -10,6 +10,7 @@ from ebmphys.checkpoint import Model, build
 from ebmphys.dataset import Dataset
 from ebmphys.energies import Ising
 from ebmphys.exact import exact_values
+from ebmphys.experiment.order import order_parameter
 from ebmphys.observables import summarize
 from ebmphys.stats import split_rhat, tau_int
 
@@ -59,7 +60,10 @@ def _row(data: Dataset, temperature: float, model: Model | None) -> dict[str, An
             "exact": known,
             "z": _number(z),
         }
-    moving = [series for series in (energy, np.abs(magnetization)) if series.var() > 0]
+    watched = [energy, np.abs(magnetization)]
+    if isinstance(model, Ising) and (order := order_parameter(model)):
+        watched.append(order(data.packed(temperature)))
+    moving = [series for series in watched if series.var() > 0]
     tau = max((tau_int(series).value for series in moving), default=None)
     row |= {"tau_int": _number(tau), "n_effective": None if tau is None else _number(energy.size / (2 * tau))}
     doubts = [found[name].warning for name in QUANTITIES] + ([] if tau is None else _doubts(data, moving, tau))

@@ -17,6 +17,8 @@ from ebmphys.rng import uniforms
 Observable = Callable[[Tensor], Tensor]
 State = dict[str, NDArray[np.generic]]
 
+_AT_ONCE = 2**22  # numbers
+
 
 @dataclass
 class Chains:
@@ -36,7 +38,10 @@ class Chains:
     @torch.no_grad()
     def energy(self, model: EnergyModel) -> Tensor:
         """E of each chain's configuration; -> (*batch,)."""
-        return model.energy(self.x)
+        rows = self.x.reshape(-1, self.x.shape[-1])
+        # An energy gathers the two ends of every bond: some chains at a time, to bound the memory of many.
+        some = rows.split(max(1, _AT_ONCE // rows.shape[-1]))
+        return torch.cat([model.energy(part) for part in some]).reshape(self.batch)
 
     def magnetization(self, n_visible: int) -> Tensor:
         """m = sum x / n_visible over the visible sites of each chain, float64; -> (*batch,)."""

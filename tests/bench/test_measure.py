@@ -105,13 +105,29 @@ def test_tau_is_in_steps_whatever_the_steps_between_draws():
     assert found["abs_m"] == pytest.approx(1.98 / 0.04, rel=0.25)
 
 
-def test_effective_samples_follow_from_the_slower_tau():
-    row = compete([Entrant("ar", lambda task: Autoregressive(0.5, 0.8, 3), peer=True)], TASK, BUDGET)[0]
+@pytest.mark.parametrize(("rho_energy", "rho_m", "slow"), [(0.5, 0.8, "tau_abs_m"), (0.8, 0.5, "tau_energy")])
+def test_effective_samples_follow_from_the_slower_tau(rho_energy, rho_m, slow):
+    known = Entrant("ar", lambda task: Autoregressive(rho_energy, rho_m, 3), peer=True)
+    row = compete([known], TASK, BUDGET)[0]
     slower = max(row.tau_energy, row.tau_abs_m)
-    assert slower == row.tau_abs_m
+    assert slower == getattr(row, slow)
     assert row.effective_per_second_per_chain == pytest.approx(1 / (2 * slower * row.seconds_per_step))
     assert row.effective_per_second == pytest.approx(3 * row.effective_per_second_per_chain)
     assert row.effective_over_peer == 1
+
+
+def test_ratios_are_to_the_best_peer():
+    def entrant(name, rho, **options):
+        return Entrant(name, lambda task: Autoregressive(rho, 0.1, 3), **options)
+
+    entrants = [entrant("ours", 0.3), entrant("peer", 0.6, peer=True), entrant("slower peer", 0.9, peer=True)]
+    ours, peer, slower = compete(entrants, TASK, BUDGET)
+    best = max(row.flips_per_ns.median for row in (peer, slower))
+    for row in (ours, peer, slower):
+        assert row.over_peer == pytest.approx(row.flips_per_ns.median / best)
+        assert row.effective_over_peer == pytest.approx(row.effective_per_second / peer.effective_per_second)
+    # As their tau: 0.93, 2 and 9.5 steps that take as long.
+    assert slower.effective_over_peer < 0.7 and ours.effective_over_peer > 1.3
 
 
 def test_a_series_that_is_too_short_gives_no_tau():

@@ -133,7 +133,9 @@ def test_known_ordering_temperatures():
     assert ordering_temperature(model(coupling="2")) == pytest.approx(2 * 2.269185314)
     assert ordering_temperature(model(size="4x4x4")) == pytest.approx(4.511523)
     assert ordering_temperature(model(geometry="triangular")) == pytest.approx(3.640957)
-    assert ordering_temperature(model(coupling="-1")) == 0
+    assert ordering_temperature(model(coupling="-1")) == pytest.approx(2.269185314)
+    assert ordering_temperature(model(coupling="-1", size="5x4")) == 0
+    assert ordering_temperature(model(coupling="-1", geometry="triangular")) == 0
     assert ordering_temperature(model(coupling="+-J")) == 0
     assert ordering_temperature(model(field=0.1)) == 0
     assert ordering_temperature(model(size="8")) == 0

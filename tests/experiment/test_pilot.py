@@ -162,10 +162,12 @@ def test_what_does_not_fit_is_one_line(tmp_path, capsys, line, words):
     assert said.count("\n") == 1 and all(word in said for word in words) and not out.exists()
 
 
-def test_no_promise_is_made_for_couplings_whose_order_the_pilot_does_not_see(tmp_path):
-    settings = Generate(
-        out=tmp_path / "afm.h5", size="8x8", coupling="-1", temperatures=[2.5], independent=64, device="cpu", quiet=True
+def test_a_plan_that_is_not_sure_is_no_promise(tmp_path, monkeypatch):
+    module = sys.modules[Generate.__module__]
+    unsure = Plan(
+        "packed-gibbs", thin=2, burn_in=20, tau=(0.5,), resolved=False, reason="packed-gibbs: tau is 0.5 or more"
     )
-    result = generate(settings)
+    monkeypatch.setattr(module, "pilot", lambda *given: unsure)
+    result = generate(settings(tmp_path / "a.h5", size="8x8", temperatures="2.5", independent=640, chains=64))
     assert any("lower bound" in warning for row in result["rows"] for warning in row["warnings"])
-    assert "J < 0" in result["notes"][0]
+    assert "tau is 0.5 or more" in result["notes"][0]

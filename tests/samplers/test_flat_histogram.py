@@ -1,16 +1,14 @@
 """Density of states and multicanonical chains against exact counts, with wrong densities as negative controls."""
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import chi2
 
-from ebmphys.energies import RBM, Ising, ferromagnet, gaussian_couplings, plus_minus_couplings
+from ebmphys.energies import RBM, Ising, ferromagnet, gaussian_couplings
 from ebmphys.exact import Strip, joint_law, kaufman
-from ebmphys.lattice import Graph, Lattice
 from ebmphys.rng import generator
 from ebmphys.samplers.base import Chains
 from ebmphys.samplers.flat_histogram import (
@@ -22,37 +20,10 @@ from ebmphys.samplers.flat_histogram import (
     wang_landau,
 )
 from ebmphys.samplers.flat_histogram.kernels import bins_gained
-from ebmphys.samplers.flat_histogram.wang_landau import _Walkers
 from tests.samplers.laws import all_states, index_of
+from tests.samplers.whole_numbers import MODELS, TORUS, census
 
 BETA_C = math.log1p(math.sqrt(2)) / 2
-TORUS = Lattice((3, 4))
-
-
-def whole_number_models():
-    rng = generator(5, "whole numbers", device="cpu")
-    signs = plus_minus_couplings(TORUS, rng)
-    return {
-        "3x4": Ising(TORUS, device="cpu"),
-        "2x4": Ising(Lattice((2, 4)), device="cpu"),
-        "+-J 3x4": Ising(TORUS, signs, device="cpu"),
-        "+-J 3x4 half field": Ising(TORUS, signs, 0.5, device="cpu"),
-        "couplings 0.1, 0.2, -0.3": Ising(Lattice((3, 3)), torch.tensor([0.1, 0.2, -0.3] * 6), device="cpu"),
-        "triangular 3x3": Ising(Lattice((3, 3), "triangular"), -0.7, device="cpu"),
-        "any graph": Ising(Graph(6, [(0, 1), (1, 2), (2, 0), (2, 3), (4, 5), (4, 5)]), 0.4, -0.2, device="cpu"),
-        "spins in a field": Ising(Graph(5, []), field=0.3, device="cpu"),
-    }
-
-
-MODELS = whole_number_models()
-
-
-def census(model):
-    """The exact density of states of a small model, levels to nine digits."""
-    energy = model.double().energy(all_states(model).double()).numpy().round(6)
-    model.float()
-    levels, counts = np.unique(energy, return_counts=True)
-    return DensityOfStates(model.n_sites, levels, np.log(counts)[None])
 
 
 def deviation(found, exact):
@@ -241,31 +212,6 @@ def test_weights_that_are_rough_still_give_exact_averages():
     for name, value in values.items():
         assert abs(found[name].value - value) < 4 * found[name].error, name
         assert found[name].error < 0.02 * abs(value)
-
-
-def test_threads_and_seeds():
-    model, before = MODELS["3x4"], torch.get_num_threads()
-    runs = []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        runs.append(
-            wang_landau(model, rng=generator(13, device="cpu"), walkers=4, log_f=1e-3, most_sweeps=10_000).walkers
-        )
-    torch.set_num_threads(before)
-    np.testing.assert_array_equal(*runs)
-    other = wang_landau(model, rng=generator(14, device="cpu"), walkers=4, log_f=1e-3, most_sweeps=10_000).walkers
-    assert (other != runs[0]).any()
-    streams = _Walkers(IntegerIsing.of(model), 50, generator(14, device="cpu")).streams
-    assert len(np.unique(streams, axis=0)) == 50
-
-
-def test_stages_fall_and_a_limit_is_warned_of():
-    stages = []
-    found = wang_landau(MODELS["3x4"], rng=generator(15, device="cpu"), walkers=3, log_f=1e-3, on_stage=stages.append)
-    assert all(b.log_f <= a.log_f / 2 and b.sweeps > a.sweeps for a, b in pairwise(stages))
-    assert stages[-1].levels == len(found.levels)
-    cut = wang_landau(MODELS["3x4"], rng=generator(15, device="cpu"), walkers=3, log_f=1e-6, most_sweeps=100)
-    assert "stopped at log f" in cut.warning and "stopped" in cut.averages(0.3)["log_partition"].warning
 
 
 def test_bad_input():
