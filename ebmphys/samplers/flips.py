@@ -8,7 +8,7 @@ from ebmphys.energies import EnergyModel, Ising
 from ebmphys.rng import uniforms
 from ebmphys.samplers.base import Chains
 from ebmphys.samplers.gibbs import heat_bath
-from ebmphys.samplers.multispin.chains import PackedChains
+from ebmphys.samplers.multispin import BitChains
 
 
 def can_flip(model: EnergyModel) -> bool:
@@ -24,7 +24,7 @@ def offer_flips(model: EnergyModel, chains: Chains) -> None:
     of a symmetric model from turning over at every offer, in step. Hidden units are then drawn anew from their
     conditional, so the joint law is kept whatever step follows. Only for models that ``can_flip``.
     """
-    if isinstance(chains, PackedChains):
+    if isinstance(chains, BitChains):
         _offer_packed(chains)
         return
     v = chains.x[..., : model.n_visible]
@@ -42,9 +42,9 @@ def offer_flips(model: EnergyModel, chains: Chains) -> None:
         chains.x[..., sites] = heat_bath(model, chains.x, name, chains.beta, u)
 
 
-def _offer_packed(chains: PackedChains) -> None:
+def _offer_packed(chains: BitChains) -> None:
     """The same without unpacking: in a field h on every site E(-x) - E(x) = 2 h M, M the sum of all spins."""
     n_sites = chains.model.n_sites
     cost = 2 * float(chains.model.fields[0]) * n_sites * chains.magnetization(n_sites)
-    u = torch.rand(chains.batch, generator=chains.rng, dtype=torch.float64)
+    u = torch.rand(chains.batch, generator=chains.rng, dtype=torch.float64, device=chains.rng.device)
     chains.turn_over(u < torch.exp(-chains.beta * cost).clamp_(max=1) / 2)
