@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ebmphys.energies.networks import mlp
 from ebmphys.generators.base import IndependentModel, log_density
-from ebmphys.generators.networks import mlp
 from ebmphys.rng import default_device, generator, uniforms
 from ebmphys.units import Gaussian, Spin, Unit, build_unit, unit_config
 
@@ -54,7 +54,7 @@ class VAE(IndependentModel):
     ``learn_sigma``, learned from that start. Given z the sites are independent, so correlations beyond the latents are
     lost: on a lattice the energy of draws is too high. Weights are drawn from ``rng``, or from a stream of
     their own where none is given.
-    Raises ValueError for sizes below 1, or ``learn_sigma`` with a unit that has no sigma.
+    Raises ValueError for sizes below 1, other units, or ``learn_sigma`` with a unit that has no sigma.
     """
 
     log_sigma2: Tensor
@@ -76,6 +76,8 @@ class VAE(IndependentModel):
         self.learn_sigma = learn_sigma
         if min(n_visible, latent, *self.hidden) < 1:
             raise ValueError(f"sizes must be 1 or more, got {n_visible} sites, hidden {self.hidden}, {latent} latents")
+        if len(self.unit.values) != 2 and not isinstance(self.unit, Gaussian):
+            raise ValueError(f"a VAE has two-valued or Gaussian visible units, got {self.unit.name}")
         if learn_sigma and not isinstance(self.unit, Gaussian):
             raise ValueError(f"learn_sigma needs a Gaussian unit: a {self.unit.name} has no sigma")
         place = default_device() if device is None else torch.device(device)

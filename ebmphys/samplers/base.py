@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ebmphys.energies import EnergyModel
 from ebmphys.rng import uniforms
+from ebmphys.units import no_field
 
 Observable = Callable[[Tensor], Tensor]
 State = dict[str, NDArray[np.generic]]
@@ -108,7 +109,7 @@ class Schedule:
 
 
 def random_chains(model: EnergyModel, batch: tuple[int, ...], beta: Tensor | float, rng: torch.Generator) -> Chains:
-    """Chains that start at infinite temperature: two-valued units at random, continuous ones free.
+    """Chains that start at infinite temperature: discrete units at random, continuous ones free.
 
     Raises ValueError where beta is negative, is not finite or does not broadcast to the batch, or where model
     and generator are on different devices.
@@ -122,8 +123,7 @@ def random_chains(model: EnergyModel, batch: tuple[int, ...], beta: Tensor | flo
     for name, sites in model.blocks.items():
         unit = model.units[name]
         u = uniforms(x[..., sites].shape, rng)
-        free = unit.natural(torch.zeros_like(u))
-        x[..., sites] = unit.draw(free, u)
+        x[..., sites] = unit.draw(unit.natural(no_field(unit, u)), u)
     return Chains(x, heat, rng)
 
 

@@ -1,7 +1,5 @@
 """Exact laws of small models, and the chi-square test of drawn states against them."""
 
-from itertools import product
-
 import numpy as np
 import torch
 from scipy.stats import chi2
@@ -9,39 +7,47 @@ from scipy.stats import chi2
 from ebmphys.rng import generator
 
 
-def all_states(model) -> torch.Tensor:
-    """Every state of a model of two-valued units, (2^n, n), the last site fastest."""
-    values = torch.empty(model.n_sites, 2)
+def site_values(model) -> list[torch.Tensor]:
+    """The values of each site's unit, in ascending order."""
+    values = {}
     for name, sites in model.blocks.items():
-        values[sites] = torch.tensor(model.units[name].values)
-    bits = torch.tensor(list(product((0, 1), repeat=model.n_sites)))
-    return values[torch.arange(model.n_sites), bits]
+        for site in torch.arange(model.n_sites)[sites].tolist():
+            values[site] = torch.tensor(model.units[name].values)
+    return [values[site] for site in range(model.n_sites)]
+
+
+def all_states(model) -> torch.Tensor:
+    """Every state of a model of discrete units, (number of states, n), the last site fastest."""
+    return torch.cartesian_prod(*site_values(model)).reshape(-1, model.n_sites)
 
 
 def law(model, beta: float) -> np.ndarray:
-    """exp(-beta E) / Z of every state in the order of ``all_states``, (2^n,)."""
+    """exp(-beta E) / Z of every state in the order of ``all_states``."""
     weights = -beta * model.energy(all_states(model)).detach().double()
     return weights.softmax(0).numpy()
 
 
 def index_of(model, x: torch.Tensor) -> np.ndarray:
     """The place of each configuration in ``all_states``."""
-    lower = all_states(model)[0]
-    powers = 2 ** torch.arange(model.n_sites - 1, -1, -1)
-    return ((x > lower).long() * powers).sum(-1).flatten().numpy()
+    place = torch.zeros(x.shape[:-1], dtype=torch.long)
+    for site, values in enumerate(site_values(model)):
+        place = place * len(values) + (x[..., site, None] > values[:-1]).sum(-1)
+    return place.flatten().numpy()
 
 
 def exact_draws(model, beta: float, count: int, seed: int) -> torch.Tensor:
     """Independent configurations of the enumerated law, by inversion in float64."""
     u = torch.rand(count, generator=generator(seed, "exact", device="cpu"), dtype=torch.float64)
-    places = np.searchsorted(law(model, beta).cumsum(), u.numpy()).clip(max=2**model.n_sites - 1)
-    return all_states(model)[torch.from_numpy(places)]
+    states = all_states(model)
+    places = np.searchsorted(law(model, beta).cumsum(), u.numpy()).clip(max=len(states) - 1)
+    return states[torch.from_numpy(places)]
 
 
 def p_value(model, beta: float, x: torch.Tensor) -> float:
     """Chi-square test that the configurations x are independent draws at beta; rare states share one cell."""
-    counts = np.bincount(index_of(model, x), minlength=2**model.n_sites)
-    expected = law(model, beta) * counts.sum()
+    probability = law(model, beta)
+    counts = np.bincount(index_of(model, x), minlength=len(probability))
+    expected = probability * counts.sum()
     common = expected >= 10
     observed = np.append(counts[common], counts[~common].sum())
     expected = np.append(expected[common], expected[~common].sum())

@@ -8,6 +8,7 @@ The threshold is 1e-4 a test with fixed seeds; the control shows what that lets 
 import pytest
 import torch
 
+from ebmphys.energies import exchanged
 from ebmphys.rng import generator
 from ebmphys.samplers import (
     BlockGibbs,
@@ -19,10 +20,12 @@ from ebmphys.samplers import (
     draws,
     spin_exchange,
 )
-from tests.models import continuous_models, small_models
+from tests.models import continuous_models, multivalued_models, small_models
 from tests.samplers.laws import exact_draws, p_value
 
 MODELS = small_models()
+MULTIVALUED = multivalued_models()
+CONTINUOUS = continuous_models()
 DRAWS = 100_000
 THRESHOLD = 1e-4
 
@@ -142,31 +145,50 @@ def test_enumerated_draws_are_independent_and_exact(name, beta):
     assert abs(torch.corrcoef(energies)[0, 1]) < 4 / (DRAWS // 2) ** 0.5
 
 
-@pytest.mark.parametrize("name", continuous_models())
-def test_continuous_layers_leave_the_two_valued_layer_in_its_law(name):
-    """The marginal of the two-valued layer is known from free energies; Gaussian moments follow from it."""
-    model, beta = continuous_models()[name], 0.8
-    sampler = BlockGibbs(model)
-    chains = sampler.init(DRAWS, beta=beta, rng=generator(7, device="cpu"))
+@pytest.mark.parametrize("beta", [0.4, 1.0])
+@pytest.mark.parametrize("name", MULTIVALUED)
+def test_draws_of_multivalued_units_stay_exact(name, beta):
+    model = MULTIVALUED[name]
+    chains = Chains(exact_draws(model, beta, DRAWS, seed=1), torch.tensor(beta), generator(2, name, device="cpu"))
+    for _ in range(3):
+        BlockGibbs(model).step(chains)
+    assert p_value(model, beta, chains.x) > THRESHOLD
+    fresh = BlockGibbs(model).init(DRAWS // 5, beta=beta, rng=generator(3, name, device="cpu"))
     for _ in range(60):
-        sampler.step(chains)
-    if name.endswith("gaussian"):
-        discrete, bias, other = slice(0, model.n_visible), model.visible_bias, model.hidden
-        weights, other_bias = model.weights, model.hidden_bias
-        unit = model.visible
-    else:
-        discrete, bias, other = slice(model.n_visible, model.n_sites), model.hidden_bias, model.visible
-        weights, other_bias = model.weights.T, model.visible_bias
-        unit = model.hidden
-    count = weights.shape[0]
-    bits = torch.cartesian_prod(*[torch.tensor(unit.values)] * count)
-    field = bits @ weights + other_bias
-    log_p = beta * (bits @ bias) + other.log_partition(beta * other.natural(field)).sum(-1)
-    p = log_p.detach().double().softmax(0)
-    drawn = (chains.x[:, discrete] > bits[0]).long() @ (2 ** torch.arange(count - 1, -1, -1))
-    observed = torch.bincount(drawn, minlength=2**count)
-    statistic = ((observed - DRAWS * p) ** 2 / (DRAWS * p)).sum().item()
-    assert statistic < 2**count + 5 * (2 * 2**count) ** 0.5
+        BlockGibbs(model).step(fresh)
+    assert p_value(model, beta, fresh.x) > THRESHOLD
+
+
+@pytest.mark.parametrize("name", MULTIVALUED)
+def test_ten_percent_of_beta_are_noticed_by_multivalued_units(name):
+    model = MULTIVALUED[name]
+    chains = Chains(exact_draws(model, 1.0, DRAWS, seed=1), torch.tensor(1.1), generator(2, name, device="cpu"))
+    for _ in range(8):
+        BlockGibbs(model).step(chains)
+    assert p_value(model, 1.0, chains.x) < THRESHOLD
+
+
+def two_valued_layer(model, beta) -> tuple[str, torch.Tensor, torch.Tensor]:
+    """Name, states and law of the layer of spins or bits, the layer of real units integrated out."""
+    name, side = ("visible", model) if model.visible.values else ("hidden", exchanged(model))
+    states = torch.cartesian_prod(*[torch.tensor(side.visible.values)] * side.n_visible)
+    return name, states, (-beta * side.free_energy(states, beta)).detach().double().softmax(0)
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_real_layers_leave_the_two_valued_layer_in_its_law(name):
+    model, beta = CONTINUOUS[name], 0.8
+    layer, states, p = two_valued_layer(model, beta)
+    sites, powers = model.blocks[layer], 2 ** torch.arange(states.shape[1] - 1, -1, -1)
+    for own, sweeps, honest in ((beta, 3, True), (0.9 * beta, 12, False)):
+        chains = BlockGibbs(model).init(DRAWS, beta=own, rng=generator(7, name, device="cpu"))
+        chains.x[:, sites] = states[torch.multinomial(p, DRAWS, replacement=True, generator=chains.rng)]
+        BlockGibbs(model, clamp={layer}).step(chains)
+        for _ in range(sweeps):
+            BlockGibbs(model).step(chains)
+        drawn = (chains.x[:, sites] > states[0]).long() @ powers
+        statistic = ((torch.bincount(drawn, minlength=len(p)) - DRAWS * p) ** 2 / (DRAWS * p)).sum().item()
+        assert (statistic < len(p) + 5 * (2 * len(p)) ** 0.5) is honest
 
 
 def test_conditional_sampling_given_a_clamped_block():
