@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ebmphys.checkpoint import Checkpoint, load, save
 from ebmphys.energies import EnergyModel
 from ebmphys.objectives import Objective
+from ebmphys.train.gradients import GradientTransform, suited_transforms
 from ebmphys.train.history import History, Record
 from ebmphys.train.settings import Training
 from ebmphys.train.state import Parameters, Run
@@ -33,6 +34,7 @@ def fit(
     rng: torch.Generator,
     optimizer: torch.optim.Optimizer | None = None,
     augment: Sequence[Augmentation] = (),
+    transforms: Sequence[GradientTransform] | None = None,
     monitors: Mapping[str, Monitor] | None = None,
     on_epoch: Callable[[Record], None] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -42,7 +44,8 @@ def fit(
     """Descend the objective's gradient over shuffled batches of the data, (n, n_visible); model is changed in place.
 
     Every row counts, duplicates included. The data may be of any type and on any device: batches are moved to the
-    model's. ``augment`` maps each batch by symmetries of the data; ``monitors`` are measured every ``monitor_every``
+    model's. ``augment`` maps each batch by symmetries of the data; gradients go through ``transforms`` before the
+    optimizer sees them, those suited to the model unless told; ``monitors`` are measured every ``monitor_every``
     epochs and at the end, on the parameters that the run would end with. ``on_epoch`` is handed each record.
     With ``checkpoint`` the training is saved there every ``checkpoint_seconds`` and at the end, ``provenance`` with it,
     and ``resume`` continues what is there bit for bit. Ctrl-C (KeyboardInterrupt) ends the training at the last whole
@@ -52,7 +55,8 @@ def fit(
     """
     monitors = {} if monitors is None else monitors
     check_data(model, data)
-    run = Run(model, objective, optimizer or settings.make_optimizer(model), settings, rng)
+    through = suited_transforms(model) if transforms is None else transforms
+    run = Run(model, objective, optimizer or settings.make_optimizer(model), settings, rng, through)
     _check_plan(run, monitors)
     saves = None if checkpoint is None else _Saves(checkpoint, _fingerprint(data), dict(provenance or {}))
     if resume:
@@ -74,8 +78,7 @@ def fit(
                 loss = objective(model, v)
                 run.optimizer.zero_grad()
                 loss.backward()
-                run.optimizer.step()
-                run.after_update()
+                run.step(v)
                 total += loss.detach() * len(rows)
             run.epoch += 1
             record = _record(run, float(total) / len(data))

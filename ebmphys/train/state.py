@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ebmphys.checkpoint import Checkpoint, check_parameters
-from ebmphys.objectives import Objective, Stateful
+from ebmphys.objectives import Objective, Stateful, two_phase
+from ebmphys.train import gradients
+from ebmphys.train.gradients import GradientTransform
 from ebmphys.train.history import History, Record
 from ebmphys.train.schedules import SCHEDULES
 from ebmphys.train.settings import Training
@@ -36,9 +39,10 @@ class Run:
         optimizer: torch.optim.Optimizer,
         settings: Training,
         rng: torch.Generator,
+        transforms: Sequence[GradientTransform] = (),
     ) -> None:
         self.model, self.objective, self.optimizer = model, objective, optimizer
-        self.settings, self.rng = settings, rng
+        self.settings, self.rng, self.transforms = settings, rng, tuple(transforms)
         self.base_rates = [group["lr"] for group in optimizer.param_groups]
         self.learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.average: Parameters = {name: p.detach().clone() for name, p in self.learning.items()}
@@ -63,6 +67,16 @@ class Run:
         factor = SCHEDULES[self.settings.schedule](progress)
         for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = base * factor
+
+    def step(self, v: Tensor) -> None:
+        """One update with the gradients that ``backward`` left, v being the batch that they are of."""
+        phases = two_phase(self.objective)
+        for transform in self.transforms:
+            transform.before_step(self.model, v, None if phases is None else phases.draws)
+        self.optimizer.step()
+        for transform in reversed(self.transforms):
+            transform.after_step(self.model)
+        self.after_update()
 
     @torch.no_grad()
     def after_update(self) -> None:
@@ -117,7 +131,7 @@ class Run:
                 "best": dict(self.best),
             },
             optimizer=copy.deepcopy(self.optimizer.state_dict()),
-            schedule=schedule | {"stopped": self.history.stopped},
+            schedule=schedule | {"stopped": self.history.stopped, "transforms": gradients.stored(self.transforms)},
             objective=objective,
             rng={"fit": self.rng.get_state()},
             epoch=self.epoch,
@@ -138,6 +152,7 @@ class Run:
         if not {"latest", "average", "best"} <= set(aside):
             raise ValueError("cannot resume: the checkpoint holds a model, not a training")
         check_parameters(self.model, aside["latest"])
+        gradients.restore(self.transforms, checkpoint.schedule.get("transforms", []))
         self.model.load_state_dict(aside["latest"])
         self.average = {name: aside["average"][name].clone() for name in self.learning}
         self.best = dict(aside["best"])

@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from ebmphys.energies import RBM, EnergyModel, Ising
+from ebmphys.energies import RBM, Ising
 from ebmphys.exact.enumeration import log_weights, visible_states
 from ebmphys.generators import VAE
 from ebmphys.lattice import Lattice
@@ -15,48 +15,26 @@ from ebmphys.likelihood import log_likelihood
 from ebmphys.objectives import (
     ELBO,
     ContrastiveDivergence,
+    Draws,
     FromData,
     Persistent,
     Stateful,
     TwoPhase,
 )
-from ebmphys.rng import generator
 from ebmphys.samplers import BlockGibbs, Chains, Metropolis, can_flip, offer_flips
 from ebmphys.units import Bit, Gaussian, Spin
+from tests.objectives.exactly import (
+    data_of,
+    deviations,
+    gradient,
+    kl_gradient,
+    rng,
+    rows_in_proportion,
+    small_rbm,
+    target_law,
+)
 
 UNITS = [(Spin(), Spin()), (Spin(), Bit()), (Bit(), Spin()), (Bit(), Bit())]
-
-
-def rng(*path):
-    return generator(3, "objectives", *path, device="cpu")
-
-
-def small_rbm(visible=None, hidden=None, scale=0.6, n_visible=6, n_hidden=3):
-    model = RBM(n_visible, n_hidden, visible, hidden, device="cpu")
-    noise = rng("model")
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=noise) * scale)
-    return model
-
-
-def target_law(n_sites=6):
-    return torch.softmax(log_weights(Ising(Lattice((n_sites,)), field=0.2, device="cpu"), 0.7), 0)
-
-
-def rows_in_proportion(law, states, count=400_000):
-    """Configurations as often as their probability says: draws without sampling noise, to 1 in ``count``."""
-    return states.double().repeat_interleave((law * count).round().long(), 0)
-
-
-def gradient(model, scalar):
-    return torch.cat([g.flatten() for g in torch.autograd.grad(scalar, list(model.parameters()))])
-
-
-def kl_gradient(model: EnergyModel, law):
-    """Autograd of sum p (log p - log q), everything enumerated."""
-    energies = model.free_energy(visible_states(model).to(model.weights))
-    return gradient(model, (law.to(energies) * energies).sum() + torch.logsumexp(-energies, 0))
 
 
 @dataclasses.dataclass
@@ -64,9 +42,10 @@ class ExactPhase:
     """The model's own law, or that of another beta, in proportion."""
 
     beta: float = 1.0
+    warning: str = ""
 
     def draw(self, model, v):
-        return rows_in_proportion(torch.softmax(log_weights(model, self.beta), 0), visible_states(model))
+        return Draws(rows_in_proportion(torch.softmax(log_weights(model, self.beta), 0), visible_states(model)))
 
     def state_dict(self):
         return {}
@@ -86,13 +65,6 @@ def test_gradient_with_an_exact_negative_phase_is_that_of_the_kl(visible, hidden
     assert (warm - exact).abs().max() > 1e-3
 
 
-def deviations(model, objective, data, exact, repeats=40):
-    """The objective's gradient against an exact one, in standard errors of its mean."""
-    found = torch.stack([gradient(model, objective(model, data)) for _ in range(repeats)])
-    error = found.std(0) / repeats**0.5
-    return (found.mean(0) - exact) / error.clamp_min(1e-5)
-
-
 def step_matrix(model):
     """T(v, v') = sum_h p(h | v) p(v' | h) of an RBM of spins, enumerated."""
     v = visible_states(model)
@@ -102,13 +74,12 @@ def step_matrix(model):
 
 
 def test_contrastive_divergence_has_the_gradient_of_one_enumerated_step():
-    model, law = small_rbm(), target_law()
-    states = visible_states(model)
-    data = rows_in_proportion(law, states, 20_000).float()
+    model = small_rbm()
+    states, (data, law) = visible_states(model), data_of(model)
 
     def expected(steps):
-        negative = rows_in_proportion(law @ torch.linalg.matrix_power(step_matrix(model), steps), states).float()
-        return gradient(model, model.free_energy(data).mean() - model.free_energy(negative).mean())
+        after = law @ torch.linalg.matrix_power(step_matrix(model), steps)
+        return gradient(model, ((law - after) * model.free_energy(states).double()).sum())
 
     objective = ContrastiveDivergence(1, rng("cd"), persistent=False)
     assert deviations(model, objective, data, expected(1)).abs().max() < 4.5
@@ -116,8 +87,8 @@ def test_contrastive_divergence_has_the_gradient_of_one_enumerated_step():
 
 
 def test_persistent_chains_reach_the_gradient_of_the_kl():
-    model, law = small_rbm(), target_law()
-    data = rows_in_proportion(law, visible_states(model), 20_000).float()
+    model = small_rbm()
+    data, law = data_of(model)
     objective = ContrastiveDivergence(10, rng("pcd"), n_chains=20_000)
     objective(model, data)
     exact = kl_gradient(model, law)
@@ -136,7 +107,7 @@ def test_persistent_chains_are_those_of_the_sampler_stepped_by_hand():
     for _ in range(4):
         for _ in range(3):
             sampler.step(chains)
-        seen.append(phase.draw(model, data).clone())
+        seen.append(phase.draw(model, data).x[:, :6].clone())
         assert torch.equal(seen[-1], chains.x[:, :6])
     assert all(not torch.equal(one, other) for one, other in itertools.pairwise(seen))
 
@@ -168,8 +139,8 @@ def test_contrastive_divergence_starts_at_the_data():
     with torch.no_grad():
         model.weights[:, 0] = 20.0  # two states only, all up and all down: no step leaves them
     data = torch.ones(50, 6) * torch.where(torch.arange(50) < 10, 1.0, -1.0)[:, None]
-    assert torch.equal(FromData(5, rng("frozen")).draw(model, data), data)
-    loose = FromData(5, rng("loose")).draw(small_rbm(scale=0.1), data)
+    assert torch.equal(FromData(5, rng("frozen")).draw(model, data).x[:, :6], data)
+    loose = FromData(5, rng("loose")).draw(small_rbm(scale=0.1), data).x[:, :6]
     assert 0.3 < (loose != data).float().mean() < 0.7
 
 
@@ -195,7 +166,7 @@ def test_no_gradient_flows_through_the_draws(phase):
     negative = phase(2, rng("draws"), make_sampler=Attached)
     fixed = copy.deepcopy(negative)
     found = gradient(model, TwoPhase(negative)(model, data))
-    draws = fixed.draw(model, data).detach().clone()
+    draws = fixed.draw(model, data).x[:, :6].detach().clone()
     expected = gradient(model, model.free_energy(data).mean() - model.free_energy(draws).mean())
     torch.testing.assert_close(found, expected)
     assert phase is FromData or not negative.chains.x.requires_grad
@@ -209,10 +180,10 @@ def test_a_restored_objective_continues_bit_for_bit(persistent):
     assert isinstance(first, Stateful)
     first(model, data)
     state = copy.deepcopy(first.state_dict())
-    expected = [first.negative.draw(model, data).clone() for _ in range(3)]
+    expected = [first.negative.draw(model, data).x.clone() for _ in range(3)]
     second = ContrastiveDivergence(2, rng("other"), persistent=persistent, n_chains=20)
     second.load_state_dict(state)
-    assert all(torch.equal(second.negative.draw(model, data), draws) for draws in expected)
+    assert all(torch.equal(second.negative.draw(model, data).x, draws) for draws in expected)
 
 
 def test_elbo_is_minus_the_mean_bound_and_above_the_exact_value():

@@ -1,0 +1,47 @@
+"""Objectives: a model and a batch of data -> one scalar whose autograd gradient is the training gradient.
+
+An energy's likelihood has an intractable log Z, but its gradient needs only draws of the model:
+d/dtheta <-log p(v)>_data = <dF/dtheta>_data - <dF/dtheta>_model. ``TwoPhase`` is that difference, and where its
+draws come from is a *negative phase*, of which there may be any number; what hidden units that cannot be summed out
+are while the data are held is a *positive phase*.
+"""
+
+from ebmphys.objectives.base import Draws, NegativePhase, Objective, PositivePhase, Stateful
+from ebmphys.objectives.elbo import ELBO
+from ebmphys.objectives.exact import Exact
+from ebmphys.objectives.fast import FastPersistent
+from ebmphys.objectives.penalised import Penalised, two_phase
+from ebmphys.objectives.persistent import Persistent
+from ebmphys.objectives.positive import Clamped, MeanField
+from ebmphys.objectives.pseudo import PseudoLikelihood
+from ebmphys.objectives.short_runs import FromData, RandomStart
+from ebmphys.objectives.starts import kept_draws
+from ebmphys.objectives.tempered import Tempered
+from ebmphys.objectives.trajectory import TrajectoryTempered
+from ebmphys.objectives.two_phase import ContrastiveDivergence, TwoPhase
+from ebmphys.objectives.wake_sleep import WakeSleep
+
+__all__ = [
+    "ELBO",
+    "Clamped",
+    "ContrastiveDivergence",
+    "Draws",
+    "Exact",
+    "FastPersistent",
+    "FromData",
+    "MeanField",
+    "NegativePhase",
+    "Objective",
+    "Penalised",
+    "Persistent",
+    "PositivePhase",
+    "PseudoLikelihood",
+    "RandomStart",
+    "Stateful",
+    "Tempered",
+    "TrajectoryTempered",
+    "TwoPhase",
+    "WakeSleep",
+    "kept_draws",
+    "two_phase",
+]

@@ -1,0 +1,168 @@
+"""The negative phase of chains that travel through the past of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ebmphys.energies import EnergyModel
+from ebmphys.objectives.base import Draws, MakeSampler, at_least_one, set_rng
+from ebmphys.objectives.starts import at_data
+from ebmphys.rng import uniforms
+from ebmphys.samplers import BlockGibbs, Chains, advance, can_flip, offer_flips
+
+Parameters = dict[str, Tensor]
+
+
+class TrajectoryTempered:
+    """Parallel trajectory tempering: past parameters of the same training are the ladder, the model its last rung.
+
+    An update takes k steps of the chains of every rung and offers each pair of neighbours k, k + 1 a trade of visible
+    configurations, accepted with min(1, exp(F_k(v_k) + F_k+1(v_k+1) - F_k(v_k+1) - F_k+1(v_k))), hidden units drawn
+    anew (of all sites with E, where those cannot be summed out). The first rung is the model as it began, in which
+    chains move freely. Where the mean acceptance with the last rung falls below ``acceptance`` the model as it is
+    becomes a rung; beyond ``most`` rungs the one that its neighbours need least is dropped.
+    Learning starts as with ``Persistent``; ``chains`` are the model's own, ``swap_rate`` (n_rungs,) the mean acceptance
+    of the last trades, the last with the model itself. Bereux, Decelle, Furtlehner and Seoane (2023, 2025).
+    Raises ValueError for counts < 1 and an acceptance outside (0, 1).
+    """
+
+    warning = ""
+
+    def __init__(
+        self,
+        k: int,
+        rng: torch.Generator,
+        n_chains: int = 500,
+        acceptance: float = 0.3,
+        most: int = 30,
+        flips: bool = True,
+        make_sampler: MakeSampler = BlockGibbs,
+    ) -> None:
+        self.k, self.n_chains, self.most = at_least_one("k", k), at_least_one("n_chains", n_chains), most
+        if not 0 < acceptance < 1:
+            raise ValueError(f"acceptance must lie between 0 and 1, got {acceptance}")
+        if most < 2:
+            raise ValueError(f"most must be 2 or more rungs, got {most}")
+        self.acceptance, self.rng, self.flips, self.make_sampler = acceptance, rng, flips, make_sampler
+        self.ladder: list[Chains] = []  # of every rung, then of the model
+        self.swap_rate: Tensor | None = None
+        self._parameters: list[Parameters] = []
+        self._models: list[EnergyModel] = []
+
+    @property
+    def chains(self) -> Chains | None:
+        """The model's own chains, None before the first update."""
+        return self.ladder[-1] if self.ladder else None
+
+    @torch.no_grad()
+    def draw(self, model: EnergyModel, v: Tensor) -> Draws:
+        if not self.ladder:
+            self.ladder = [at_data(self.make_sampler(model), v, self.n_chains, rng=self.rng)]
+            self._add_rung(model)
+        models = [*self._rung_models(model), model]
+        for rung, chains in zip(models, self.ladder, strict=True):
+            if self.flips and can_flip(rung):
+                offer_flips(rung, chains)
+            advance(self.make_sampler(rung), chains, self.k)
+            chains.x = chains.x.detach()
+        rates = [torch.zeros(())] * (len(models) - 1)
+        for parity in (0, 1):
+            for k in range(parity, len(models) - 1, 2):
+                rates[k] = trade(models[k], models[k + 1], self.ladder[k], self.ladder[k + 1])
+        self.swap_rate = torch.stack(rates)
+        if float(self.swap_rate[-1]) < self.acceptance:
+            self._add_rung(model)
+        return Draws(self.ladder[-1].x)
+
+    def rungs(self) -> list[Parameters]:
+        """The parameters of each rung, the oldest first, the present model apart."""
+        return [{name: value.clone() for name, value in rung.items()} for rung in self._parameters]
+
+    @torch.no_grad()
+    def log_ratios(self, model: EnergyModel) -> list[tuple[Tensor, Tensor]]:
+        """What bridge sampling needs between neighbours, the last pair being the last rung and the model.
+
+        log of (weight under k + 1) / (weight under k), F_k - F_k+1, at the chains of k, and minus that at the chains
+        of k + 1; (n_chains,) float64 each. log Z of the model is that of the first rung and the sum of the bridges.
+        """
+        models = [*self._rung_models(model), model]
+        pairs = []
+        for k in range(len(models) - 1):
+            own, other = _costs(models[k], models[k + 1], self.ladder[k].x, self.ladder[k + 1].x)
+            pairs.append((own[0] - own[1], other[1] - other[0]))
+        return pairs
+
+    def _add_rung(self, model: EnergyModel) -> None:
+        """The model becomes a rung, with copies of its chains, which are at home there."""
+        self._parameters.append({name: value.detach().clone() for name, value in model.state_dict().items()})
+        own = self.ladder[-1]
+        self.ladder.insert(-1, Chains(own.x.clone(), own.beta.clone(), self.rng))
+        if len(self._parameters) > self.most and self.swap_rate is not None:
+            # Of two steps in a row the easiest: its neighbours are nearest to each other.
+            least = 1 + int((self.swap_rate[:-1] * self.swap_rate[1:])[: self.most - 1].argmax())
+            self._models = self._models[:least] + self._models[least + 1 :]
+            del self._parameters[least], self.ladder[least]
+
+    def _rung_models(self, model: EnergyModel) -> list[EnergyModel]:
+        for parameters in self._parameters[len(self._models) :]:
+            rung = deepcopy(model).requires_grad_(False)
+            rung.load_state_dict(parameters)
+            self._models.append(rung)
+        return self._models
+
+    def state_dict(self) -> dict[str, Any]:
+        x = [chains.x.clone() for chains in self.ladder]
+        return {"rng": self.rng.get_state(), "rungs": self.rungs(), "x": x}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if state["x"] and len(state["x"][0]) != self.n_chains:
+            raise ValueError(
+                f"{len(state['x'][0])} chains are stored, the negative phase has n_chains = {self.n_chains}"
+            )
+        set_rng(self.rng, state["rng"])
+        place = self.rng.device
+        one = torch.tensor(1.0, device=place)
+        self.ladder = [Chains(x.to(place, copy=True), one.clone(), self.rng) for x in state["x"]]
+        self._parameters = [{name: p.to(place, copy=True) for name, p in rung.items()} for rung in state["rungs"]]
+        self._models, self.swap_rate = [], None
+
+
+@torch.no_grad()
+def trade(one: EnergyModel, other: EnergyModel, at_one: Chains, at_other: Chains) -> Tensor:
+    """Offer the chains of two machines each other's configurations, pair by pair; -> mean acceptance, a scalar.
+
+    Keeps the product of both laws. Raises ValueError where an energy is not a number.
+    """
+    x, y = at_one.x, at_other.x
+    chance = trade_chance(one, other, x, y)
+    accepted = (uniforms(at_one.batch, at_one.rng) < chance)[:, None]
+    at_one.x, at_other.x = torch.where(accepted, y, x), torch.where(accepted, x, y)
+    if one.sums_out_hidden:
+        for model, chains in ((one, at_one), (other, at_other)):
+            BlockGibbs(model, clamp=model.visible_blocks).step(chains)
+    return chance.mean()
+
+
+def trade_chance(one: EnergyModel, other: EnergyModel, x: Tensor, y: Tensor) -> Tensor:
+    """min(1, exp(F_one(x) + F_other(y) - F_one(y) - F_other(x))), float64; (n, n_sites) twice -> (n,)."""
+    own, theirs = _costs(one, other, x, y)
+    log_ratio = own[0] + theirs[1] - own[1] - theirs[0]
+    if bool(log_ratio.isnan().any()):
+        raise ValueError("an energy is not a number or infinite: check the model's parameters")
+    return log_ratio.exp().clamp(max=1)
+
+
+def _costs(one: EnergyModel, other: EnergyModel, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """(F_one, F_other) at x and at y, energies of all sites where hidden ones are not summed out; (2, n) each."""
+    both = torch.cat([x, y])
+    costs = [
+        model.free_energy(both[:, : model.n_visible]) if model.sums_out_hidden else model.energy(both)
+        for model in (one, other)
+    ]
+    at_x, at_y = torch.stack(costs).double().split([len(x), len(y)], dim=1)
+    return at_x, at_y

@@ -1,0 +1,187 @@
+"""Parallel trajectory tempering: trades between machines, the ladder that grows, log Z along it."""
+
+import copy
+import math
+
+import pytest
+import torch
+
+from ebmphys.energies import RBM, BoltzmannMachine
+from ebmphys.exact.enumeration import log_partition, log_weights, visible_states
+from ebmphys.objectives import TrajectoryTempered, TwoPhase
+from ebmphys.objectives.trajectory import trade, trade_chance
+from ebmphys.samplers import Chains
+from ebmphys.units import Bit, Spin
+from tests.objectives.exactly import randomised, rng, small_rbm
+from tests.samplers.laws import all_states, exact_draws, p_value
+
+N_CHAINS = 60_000
+
+
+def rbm(scale):
+    return small_rbm(Spin(), Bit(), scale=scale, n_visible=4)
+
+
+def boltzmann(scale):
+    return randomised(BoltzmannMachine(6, 2, device="cpu"), scale)
+
+
+def chains_of(model, seed, beta=1.0, n=N_CHAINS):
+    return Chains(exact_draws(model, beta, n, seed), torch.tensor(1.0), rng("chains", seed))
+
+
+@pytest.mark.parametrize("make", [rbm, boltzmann])
+def test_trades_keep_the_law_of_both_machines(make):
+    one, other = make(0.5), make(1.0)
+    at_one, at_other = chains_of(one, 1), chains_of(other, 2)
+    before = at_one.x.clone()
+    rate = trade(one, other, at_one, at_other)
+    assert 0.2 < rate < 0.8 and not torch.equal(before, at_one.x)
+    assert p_value(one, 1.0, at_one.x) > 1e-4 and p_value(other, 1.0, at_other.x) > 1e-4
+    assert p_value(one, 1.05, at_one.x) < 1e-6  # control
+
+
+class Miscounted(RBM):
+    """An RBM whose free energy is off by five per cent."""
+
+    def free_energy(self, v, beta=1.0):
+        return 1.05 * super().free_energy(v, beta)
+
+
+def test_trades_by_a_free_energy_that_is_off_are_seen():
+    one, other = rbm(0.5), rbm(1.5)
+    wrong = Miscounted(4, 3, Spin(), Bit(), device="cpu")
+    wrong.load_state_dict(other.state_dict())
+    at_one, at_other = chains_of(one, 1, n=400_000), chains_of(other, 2, n=400_000)
+    trade(one, wrong, at_one, at_other)
+    assert min(p_value(one, 1.0, at_one.x), p_value(other, 1.0, at_other.x)) < 1e-6
+
+
+@pytest.mark.parametrize("make", [rbm, boltzmann])
+def test_every_pair_of_configurations_trades_in_detailed_balance(make):
+    one, other = make(0.5), make(1.0)
+    states = all_states(one)
+    if one.sums_out_hidden:
+        states = states[:: 2 ** (one.n_sites - one.n_visible)]
+        log_p, log_q = ((-m.free_energy(states[:, : m.n_visible])).detach().double() for m in (one, other))
+    else:
+        log_p, log_q = ((-m.energy(states)).detach().double() for m in (one, other))
+    first, second = (grid.flatten() for grid in torch.meshgrid(*[torch.arange(len(states))] * 2, indexing="ij"))
+    chance = trade_chance(one, other, states[first], states[second]).reshape(len(states), -1)
+    flow = (log_p[:, None] + log_q[None, :]).softmax(1).log() + log_p.log_softmax(0)[:, None]
+    flow = flow.exp() * chance  # from (x, y) to (y, x)
+    torch.testing.assert_close(flow, flow.T, atol=1e-9, rtol=1e-5)
+    assert ((chance == 1) | (chance.T == 1)).all()  # and no smaller than it has to be
+    skewed = flow / chance * chance**1.01  # control: 1 % in the exponent is seen
+    assert ((skewed - skewed.T).abs() > 1e-5 * skewed + 1e-9).any()
+
+
+def test_energies_that_are_no_numbers_are_refused():
+    broken = rbm(0.5)
+    with torch.no_grad():
+        broken.weights[0, 0] = math.nan
+    with pytest.raises(ValueError, match="not a number"):
+        trade(rbm(0.5), broken, chains_of(rbm(0.5), 1, n=10), chains_of(rbm(0.5), 2, n=10))
+
+
+def trained(phase, steps, growth=0.08, start=0.05, data=None):
+    """A phase along a training that is nothing but weights that grow, and its model."""
+    model = two_modes(start)
+    data = torch.ones(20, 6) if data is None else data
+    for _ in range(steps):
+        phase.draw(model, data)
+        with torch.no_grad():
+            model.weights[:, 0] += growth
+    return model
+
+
+def two_modes(strength):
+    model = RBM(6, 2, device="cpu")
+    with torch.no_grad():
+        model.weights[:, 0] = strength
+        model.visible_bias.fill_(0.02)
+    return model
+
+
+def test_a_rung_is_added_where_the_acceptance_falls_below_the_threshold():
+    phase = TrajectoryTempered(2, rng("rungs"), 500, acceptance=0.6)
+    model, rates, counts = two_modes(0.05), [], []
+    for _ in range(25):
+        before = len(phase.rungs())
+        phase.draw(model, torch.ones(20, 6))
+        rates.append(float(phase.swap_rate[-1]))
+        counts.append(len(phase.rungs()) - max(before, 1))
+        if counts[-1]:
+            assert torch.equal(phase.rungs()[-1]["weights"], model.weights)
+        with torch.no_grad():
+            model.weights[:, 0] += 0.08
+    assert sum(counts) >= 2 and counts == [int(rate < 0.6) for rate in rates]
+    strengths = [float(rung["weights"][0, 0]) for rung in phase.rungs()]
+    assert strengths == sorted(strengths) and strengths[0] == pytest.approx(0.05)
+    assert len(phase.ladder) == len(phase.rungs()) + 1
+
+
+def test_the_trajectory_carries_chains_between_modes():
+    phase = TrajectoryTempered(1, rng("cross"), 400, acceptance=0.6, flips=False)
+    model = trained(phase, 25)
+    phase.ladder[-1].x[:, :6] = 1.0  # all in one mode of the last model
+    for _ in range(80):
+        phase.draw(model, torch.ones(20, 6))
+    up = float(torch.softmax(log_weights(model), 0)[visible_states(model).sum(1) > 0].sum())
+    share = float((phase.chains.x[:, :6].sum(1) > 0).double().mean())
+    assert 0.5 < up < 0.7 and abs(share - up) < 5 * 0.5 / 20
+    alone = TrajectoryTempered(1, rng("alone"), 400, acceptance=0.01, flips=False)
+    alone.draw(model, torch.ones(20, 6))  # control: a ladder that begins at this model has nowhere to cross
+    for _ in range(80):
+        alone.draw(model, torch.ones(20, 6))
+    assert float((alone.chains.x[:, :6].sum(1) > 0).double().mean()) > 0.95
+
+
+def bennett(forward, reverse):
+    """log (Z' / Z) from log weight ratios at draws of both: the root of sum f(forward - c) = sum f(reverse + c)."""
+    low, high = -50.0, 50.0
+    for _ in range(80):
+        c = (low + high) / 2
+        low, high = (c, high) if torch.sigmoid(forward - c).sum() > torch.sigmoid(reverse + c).sum() else (low, c)
+    return (low + high) / 2
+
+
+def test_log_z_of_the_model_follows_along_the_rungs():
+    phase = TrajectoryTempered(3, rng("log z"), 2000, acceptance=0.6)
+    model = trained(phase, 20)
+    for _ in range(10):
+        phase.draw(model, torch.ones(20, 6))
+    first = two_modes(0.0)
+    first.load_state_dict(phase.rungs()[0])
+    pairs = phase.log_ratios(model)
+    assert len(pairs) == len(phase.rungs()) >= 2
+    estimate = log_partition(first) + sum(bennett(forward, reverse) for forward, reverse in pairs)
+    assert abs(estimate - log_partition(model)) < 0.1 < log_partition(model) - log_partition(first)
+    turned = log_partition(first) + sum(bennett(reverse, forward) for forward, reverse in pairs)
+    assert abs(turned - log_partition(model)) > 1  # control: ratios the wrong way round
+
+
+def test_beyond_the_most_rungs_the_easiest_is_dropped():
+    phase = TrajectoryTempered(1, rng("most"), 300, acceptance=0.9, most=3)
+    model = trained(phase, 30)
+    strengths = [float(rung["weights"][0, 0]) for rung in phase.rungs()]
+    assert len(strengths) == 3 and len(phase.ladder) == 4 and strengths == sorted(strengths)
+    assert strengths[0] == pytest.approx(0.05) and strengths[-1] > 1.5
+    phase.draw(model, torch.ones(20, 6))
+    assert len(phase._models) == 3
+    for rung, parameters in zip(phase._models, phase.rungs(), strict=True):
+        assert torch.equal(rung.weights, parameters["weights"])
+
+
+def test_a_restored_ladder_is_the_same_ladder():
+    phase = TrajectoryTempered(1, rng("whole"), 50, acceptance=0.7)
+    model = trained(phase, 12)
+    state = copy.deepcopy(phase.state_dict())
+    again = TrajectoryTempered(1, rng("again"), 50, acceptance=0.7)
+    again.load_state_dict(state)
+    assert len(again.rungs()) == len(phase.rungs()) >= 2
+    for _ in range(3):
+        assert torch.equal(again.draw(model, torch.ones(4, 6)).x, phase.draw(model, torch.ones(4, 6)).x)
+        assert torch.equal(again.swap_rate, phase.swap_rate)
+    losses = [float(TwoPhase(each)(model, torch.ones(4, 6)).detach()) for each in (phase, again)]
+    assert losses[0] == losses[1]
