@@ -68,6 +68,11 @@ class EnergyModel(nn.Module, ABC):
         return True
 
     @property
+    def even(self) -> bool:
+        """Whether E(-x) = E(x) by construction, all sites turned over, hidden ones too; False where it is not known."""
+        return False
+
+    @property
     def hidden_blocks(self) -> tuple[str, ...]:
         """The names of the blocks of hidden sites, in sweep order."""
         return tuple(name for name in self.blocks if _first_site(self, name) >= self.n_visible)

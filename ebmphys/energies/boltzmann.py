@@ -22,7 +22,7 @@ from ebmphys.energies.displacements import displacement_classes
 from ebmphys.energies.summing import log_sum, states_of
 from ebmphys.lattice import Graph, Index, Lattice, build_graph
 from ebmphys.rng import default_device
-from ebmphys.units import Spin, Unit, build_unit, unit_config
+from ebmphys.units import Spin, Unit, build_unit, mirrors, unit_config
 
 MOST_SUMMED = 12  # hidden units that act on each other and are still summed out, state by state
 
@@ -207,6 +207,10 @@ class BoltzmannMachine(EnergyModel):
     @property
     def sums_out_hidden(self) -> bool:
         return len(self.hidden_blocks) <= 1
+
+    @property
+    def even(self) -> bool:
+        return not self.biases and mirrors(self.unit)
 
     def free_energy(self, v: Tensor, beta: Tensor | float = 1.0) -> Tensor:
         """F_beta(v) = E(v, 0) - (1/beta) log sum_h exp(-beta (E(v, h) - E(v, 0))).

@@ -13,7 +13,7 @@ from ebmphys.energies.base import EnergyModel
 from ebmphys.energies.summing import log_sum, states_of
 from ebmphys.energies.two_layers import flat_statistics
 from ebmphys.rng import default_device
-from ebmphys.units import Spin, Unit, build_unit, unit_config
+from ebmphys.units import Spin, Unit, build_unit, mirrors, unit_config
 
 MOST_SUMMED = 16  # units of the even hidden layers whose states free_energy sums
 
@@ -118,6 +118,10 @@ class DeepBoltzmannMachine(EnergyModel):
     @property
     def sums_out_hidden(self) -> bool:
         return len(self.sizes) == 2
+
+    @property
+    def even(self) -> bool:
+        return not self.biases and all(mirrors(unit) for unit in self.layer_units)
 
     def _summed_units(self) -> int:
         return sum(self.sizes[2::2])

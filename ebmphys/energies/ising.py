@@ -80,6 +80,10 @@ class Ising(EnergyModel):
             *(torch.tensor(v) if isinstance(v, list) else v for v in (config["coupling"], config["field"])),
         )
 
+    @property
+    def even(self) -> bool:
+        return not bool(self.fields.any())
+
     def energy(self, x: Tensor) -> Tensor:
         left, right = self._bonds.unbind(-1)
         satisfied = x.index_select(-1, left) * x.index_select(-1, right)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ebmphys.energies.base import EnergyModel
 from ebmphys.energies.networks import build_network
 from ebmphys.rng import default_device, generator
-from ebmphys.units import Gaussian, Spin, Unit, build_unit, unit_config
+from ebmphys.units import Gaussian, Spin, Unit, build_unit, mirrors, unit_config
 
 
 class NeuralEnergy(EnergyModel):
@@ -71,6 +71,10 @@ class NeuralEnergy(EnergyModel):
     def from_config(cls, config: dict[str, Any]) -> NeuralEnergy:
         unit = build_unit(config["unit"])
         return cls(config["n_visible"], config["network"], unit, symmetric=config["symmetric"])
+
+    @property
+    def even(self) -> bool:
+        return self.symmetric and mirrors(self.unit)
 
     def energy(self, x: Tensor) -> Tensor:
         rows = x.reshape(-1, self.n_sites)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ebmphys.energies.base import EnergyModel
-from ebmphys.units import Quadratic, Unit
+from ebmphys.units import Quadratic, Unit, mirrors
 
 
 class Couplings(NamedTuple):
@@ -35,6 +35,7 @@ class TwoLayers(EnergyModel):
     visible: Unit
     hidden: Unit
     n_hidden: int
+    biases: bool
     visible_log_precision: Tensor | None
     hidden_log_precision: Tensor | None
 
@@ -53,6 +54,10 @@ class TwoLayers(EnergyModel):
     @abstractmethod
     def visible_field(self, t: Tensor) -> Tensor:
         """a + W t; (*batch, n_hidden m') -> (*batch, n_visible m)."""
+
+    @property
+    def even(self) -> bool:
+        return not self.biases and mirrors(self.visible) and mirrors(self.hidden)
 
     @property
     def blocks(self) -> Mapping[str, slice]:

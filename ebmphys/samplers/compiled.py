@@ -18,7 +18,8 @@ Words = NDArray[np.uint64]
 @contextmanager
 def torch_threads() -> Iterator[int]:
     """Let numba use as many threads as torch does (``OMP_NUM_THREADS``, ``torch.set_num_threads``)."""
-    before, asked = numba.get_num_threads(), torch.get_num_threads()
+    # torch is asked first: numba's first answer starts its threads, and with them sets torch's on a shared runtime.
+    asked, before = torch.get_num_threads(), numba.get_num_threads()
     wanted = min(asked, numba.core.config.NUMBA_NUM_THREADS)
     numba.set_num_threads(wanted)
     try:

@@ -7,13 +7,13 @@ import torch
 from ebmphys.energies import EnergyModel, Ising
 from ebmphys.rng import uniforms
 from ebmphys.samplers.base import Chains
-from ebmphys.samplers.gibbs import heat_bath
+from ebmphys.samplers.gibbs import BlockGibbs
 from ebmphys.samplers.multispin import BitChains
 
 
 def can_flip(model: EnergyModel) -> bool:
-    """Whether visible units are two-valued and the hidden units, if any, are independent given them."""
-    return len(model.visible_unit.values) == 2 and model.sums_out_hidden
+    """Whether ``offer_flips`` is right: for even models, and two-valued visible units with hidden ones summed out."""
+    return model.even or (len(model.visible_unit.values) == 2 and model.sums_out_hidden)
 
 
 @torch.no_grad()
@@ -22,10 +22,14 @@ def offer_flips(model: EnergyModel, chains: Chains) -> None:
 
     A Metropolis move on p(v), right for every model whether or not it has the symmetry; the half keeps chains
     of a symmetric model from turning over at every offer, in step. Hidden units are then drawn anew from their
-    conditional, so the joint law is kept whatever step follows. Only for models that ``can_flip``.
+    conditional, so the joint law is kept whatever step follows. Where the model is even by construction hidden sites
+    are turned over with the visible ones, which costs nothing. Only for models that ``can_flip``.
     """
     if isinstance(chains, BitChains):
         _offer_packed(chains)
+        return
+    if model.even:
+        chains.x.mul_(torch.where(uniforms(chains.batch, chains.rng) < 0.5, -1.0, 1.0)[..., None])
         return
     v = chains.x[..., : model.n_visible]
     turned = sum(model.visible_unit.values) - v
@@ -36,10 +40,8 @@ def offer_flips(model: EnergyModel, chains: Chains) -> None:
         gain = then - now
     accepted = uniforms(chains.batch, chains.rng) < torch.exp(gain).clamp_(max=1) / 2
     chains.x[..., : model.n_visible] = torch.where(accepted[..., None], turned, v)
-    for name in model.hidden_blocks:
-        sites = model.blocks[name]
-        u = uniforms(chains.x[..., sites].shape, chains.rng)
-        chains.x[..., sites] = heat_bath(model, chains.x, name, chains.beta, u)
+    if model.hidden_blocks:
+        BlockGibbs(model, clamp=model.visible_blocks).step(chains)
 
 
 def _offer_packed(chains: BitChains) -> None:

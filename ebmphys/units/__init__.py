@@ -29,9 +29,15 @@ __all__ = [
     "Spin",
     "Unit",
     "build_unit",
+    "mirrors",
     "no_field",
     "unit_config",
 ]
+
+
+def mirrors(unit: Unit) -> bool:
+    """Whether a free unit is as likely at -x as at x: spins and Gaussian units."""
+    return isinstance(unit, Spin | Gaussian)
 
 
 def unit_config(unit: Unit) -> dict[str, object]:

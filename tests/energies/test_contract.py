@@ -8,7 +8,8 @@ from itertools import product
 import pytest
 import torch
 
-from ebmphys.energies import ENERGIES, RBM
+from ebmphys.energies import ENERGIES, RBM, BoltzmannMachine, DeepBoltzmannMachine, Ising, NeuralEnergy
+from ebmphys.lattice import Lattice
 from ebmphys.rng import generator
 from ebmphys.samplers.base import random_chains
 from ebmphys.units import Gaussian, Spin
@@ -151,3 +152,26 @@ def test_without_biases_a_machine_of_spins_has_the_z2_symmetry(visible, hidden):
     torch.testing.assert_close(rbm.free_energy(v), rbm.free_energy(-v))
     assert {name for name, p in rbm.named_parameters() if p.requires_grad} == {"weights"}
     assert not ENERGIES["rbm"].from_config(rbm.config).visible_bias.requires_grad
+
+
+EVEN = {
+    "even rbm": RBM(5, 4, biases=False, rng=generator(1, device="cpu"), scale=2.0, device="cpu"),
+    "even rbm spin-gaussian": RBM(
+        5, 4, Spin(), Gaussian(0.6), biases=False, rng=generator(1, device="cpu"), device="cpu"
+    ),
+    "even boltzmann": BoltzmannMachine(7, 2, biases=False, rng=generator(2, device="cpu"), scale=2.0, device="cpu"),
+    "even dbm": DeepBoltzmannMachine(4, (3, 2), biases=False, rng=generator(3, device="cpu"), scale=2.0, device="cpu"),
+    "even neural": NeuralEnergy(6, {"kind": "mlp", "hidden": [5]}, symmetric=True, device="cpu"),
+    "even ising": Ising(Lattice((3, 4)), device="cpu"),
+}
+
+
+@pytest.mark.parametrize("name", EVEN | EVERY)
+def test_even_machines_say_so(name):
+    model = (EVEN | EVERY)[name]
+    x = torch.randn(200, model.n_sites, generator=generator(4, device="cpu"))
+    assert model.even or name not in EVEN
+    if model.even:
+        torch.testing.assert_close(model.energy(x), model.energy(-x), atol=1e-5, rtol=1e-5)
+    elif "potts" not in name and not isinstance(model, NeuralEnergy):  # none is even by accident
+        assert float((model.energy(x) - model.energy(-x)).detach().abs().max()) > 1e-3
