@@ -13,6 +13,7 @@ from torch.nn.functional import softplus
 
 from ebmphys.exact.enumeration import MOST_SITES, kl_divergence
 from ebmphys.generators import VAE
+from ebmphys.likelihood.products import mixture_of_products
 
 MOST_LATENTS = 2  # on a grid
 _REACH = 8.0  # standard deviations of the prior; beyond lies 1e-14 of it
@@ -64,17 +65,16 @@ def importance_bound(model: VAE, v: Tensor, draws: int, rng: torch.Generator) ->
 def enumerated_log_law(model: VAE, tolerance: float = 1e-3) -> Tensor:
     """log q of every configuration of two-valued sites, normalised; -> (2^n_visible,), order of ``states``.
 
-    q is a mixture over nodes z of products over sites, so with P(a | z) and P(b | z) of the two halves of the sites
-    it is one matrix product, sum_z w_z P(a | z) P(b | z). The nodes are those of ``marginal`` for one or two
-    latents; for more, up to 65,536 scrambled Sobol points through the normal quantile (Owen 1998), with which
-    KL(p || q) comes out too large, by about the tolerance.
+    q is a mixture over nodes z of products over sites (``mixture_of_products``). The nodes are those of ``marginal``
+    for one or two latents; for more, up to 65,536 scrambled Sobol points through the normal quantile (Owen 1998), with
+    which KL(p || q) comes out too large, by about the tolerance.
     Refined until one law diverges from the next by less than ``tolerance`` nats, RuntimeWarning where none does.
     Raises ValueError for units that are not two-valued, for more than 24 sites, and where the law is not a number.
     """
     if len(model.unit.values) != 2 or model.n_visible > MOST_SITES:
         raise ValueError(f"enumeration needs two-valued units and up to {MOST_SITES} sites, got {model.n_visible}")
     exact = _double(model)
-    return _converged(model, lambda z, log_w: _halves(exact, z, log_w), kl_divergence, tolerance)
+    return _converged(model, lambda z, log_w: mixture_of_products(exact.decode, z, log_w), kl_divergence, tolerance)
 
 
 def _double(model: VAE) -> VAE:
@@ -144,24 +144,3 @@ def _log_densities(model: VAE, v: Tensor, z: Tensor) -> Tensor:
         return (v > 0).double() @ eta.T - softplus(eta).sum(-1)
     field, precision = eta.unbind(-1)
     return v @ field.T - 0.5 * v**2 @ precision.T - model.unit.log_partition(eta).sum(-1)
-
-
-def _halves(model: VAE, z: Tensor, log_w: Tensor) -> Tensor:
-    """log sum_z w_z P(a | z) P(b | z) of every configuration (a, b) of the two halves of the sites."""
-    first = model.n_visible // 2
-    sizes = (first, model.n_visible - first)
-    law = z.new_zeros(2 ** sizes[0], 2 ** sizes[1])
-    at_once = max(1, _CHUNK // 2 ** sizes[1])
-    for nodes, weights in zip(z.split(at_once), log_w.exp().split(at_once), strict=True):
-        a, b = (_products(eta) for eta in model.decode(nodes).split(sizes, dim=-1))
-        law += (a.T * weights) @ b
-    return law.log().flatten()
-
-
-def _products(eta: Tensor) -> Tensor:
-    """P of every configuration of independent two-valued sites, site 0 slowest; (nodes, n) -> (nodes, 2^n)."""
-    law = eta.new_ones(len(eta), 1)
-    for site in eta.unbind(-1):
-        odds = torch.stack([torch.sigmoid(-site), torch.sigmoid(site)], dim=-1)
-        law = (law[:, :, None] * odds[:, None, :]).flatten(1)
-    return law
