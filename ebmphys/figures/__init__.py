@@ -4,10 +4,11 @@
 a notebook, saved, or turned into bytes by ``png``.
 """
 
+from ebmphys.figures.couplings import couplings
 from ebmphys.figures.curves import curves, pulls
 from ebmphys.figures.densities import correlations, histograms
 from ebmphys.figures.history import training
 from ebmphys.figures.lattices import snapshots
 from ebmphys.figures.style import colours, png
 
-__all__ = ["colours", "correlations", "curves", "histograms", "png", "pulls", "snapshots", "training"]
+__all__ = ["colours", "correlations", "couplings", "curves", "histograms", "png", "pulls", "snapshots", "training"]

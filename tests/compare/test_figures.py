@@ -147,3 +147,26 @@ def test_no_global_state_is_touched(table):
 def test_figures_import_neither_torch_nor_pyplot():
     code = "import sys, ebmphys.figures; assert not {'torch', 'matplotlib.pyplot', 'h5py'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("levels", [False, True])
+def test_couplings_show_values_errors_deviations_and_where_they_should_be(levels):
+    rng = np.random.default_rng(1)
+    true = rng.choice([-0.5, 0.5], 40) if levels else rng.normal(size=40)
+    value, error = true + 0.1 * rng.normal(size=40), np.full(40, 0.1)
+    figure = figures.couplings(true, {"fit": (value, error), "mean field": (1.5 * true, None)})
+    upper, lower = figure.axes
+    fit, bare = (next(c for label, c in bars(upper).items() if label.startswith(n)) for n in ("fit", "mean field"))
+    assert np.allclose(fit[0].get_ydata(), value) and np.allclose(bare[0].get_ydata(), 1.5 * true)
+    assert np.allclose([np.ptp(s[:, 1]) / 2 for s in fit[2][0].get_segments()], error)
+    assert not bare[2]
+    assert np.allclose(lower.containers[0][0].get_ydata(), value - true)
+    assert bare.get_label() == "mean field (0.5)"
+    line = next(line for line in upper.lines if line.get_label() == "exact")
+    if levels:
+        assert np.abs(fit[0].get_xdata() - true).max() < 0.4 and len(set(fit[0].get_xdata())) == 40
+        assert set(line.get_ydata()) == {-0.5} and list(upper.get_xticks()) == [-0.5, 0.5]
+    else:
+        assert np.allclose(fit[0].get_xdata(), true) and np.allclose(line.get_xdata(), line.get_ydata())
+    with pytest.raises(ValueError, match="each of the 40"):
+        figures.couplings(true, {"fit": (value[:3], None)})
