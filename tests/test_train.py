@@ -398,7 +398,7 @@ def test_watching_a_run_does_not_change_it():
     fit(plain, data, pcd(), settings, rng=rng("fit"))
     objective = pcd()
     monitors = suited(watched, objective, data, TARGET, BETA_C)
-    assert list(monitors) == ["kl", "log_likelihood", "chain_abs_magnetization", "chain_positive"]
+    assert {"kl", "log_likelihood", "chain_abs_magnetization", "chain_positive"} <= set(monitors)
     history = fit(watched, data, objective, settings, rng=rng("fit"), monitors=monitors)
     assert torch.equal(plain.weights, watched.weights)
     last = history[-1]

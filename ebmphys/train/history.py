@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 Record = dict[str, Any]
 
+_SHARE = 0.05  # of the data, that a sign must have to count as there
+_LONG = 20.0  # steps; a tenth of the run that tau is measured in
+_OPEN = 1.0  # nats between the two ends of a bracketed likelihood
+
 
 class History(list[Record]):
     """Records of an epoch each: ``epoch``, ``updates``, ``seconds`` (of CPU), ``learning_rate``, ``loss``, and what was
@@ -38,3 +42,48 @@ class History(list[Record]):
         """Every quantity against epochs; name -> (epochs,)."""
         names = dict.fromkeys(key for record in self for key in record)
         return {name: self.column(name) for name in names}
+
+    @property
+    def doubts(self) -> dict[str, str]:
+        """``doubts`` of the latest measurement of each quantity."""
+        return doubts({name: value for record in self for name, value in record.items()})
+
+
+def doubts(record: Record) -> dict[str, str]:
+    """What a record says against the model, in words: a missing ``sign``, a long ``tau``, an open ``bracket``."""
+    found = {"sign": _signs(record), "tau": _slow(record), "bracket": _open(record)}
+    return {name: words for name, words in found.items() if words}
+
+
+def _signs(record: Record) -> str:
+    if not {"chain_positive", "data_positive"} <= set(record):
+        return ""
+    chains, data = record["chain_positive"], record["data_positive"]
+    if not _SHARE < data < 1 - _SHARE:
+        return ""
+    for share, wanted, sign in ((chains, data, ">"), (1 - chains, 1 - data, "<")):
+        if share < wanted / 4:
+            return (
+                f"m {sign} 0 in {share:.1%} of the chains but {wanted:.1%} of the data: a model with one sign can have "
+                f"every observable right and the KL wrong by nats"
+            )
+    return ""
+
+
+def _slow(record: Record) -> str:
+    tau = record.get("chain_tau", 0.0)
+    if tau < _LONG:
+        return ""
+    return f"the chains need {tau:.0f} steps or more to forget (tau): the gradient may be that of another model"
+
+
+def _open(record: Record) -> str:
+    for name in ("log_likelihood", "kl_estimate"):
+        low, high = record.get(f"{name}_low"), record.get(f"{name}_high")
+        if low is None or high is None:
+            continue
+        if high - low > _OPEN:
+            return f"{name} lies between {low:.4g} and {high:.4g}: annealing does not close on log Z"
+        if low - high > _OPEN:
+            return f"the ends of {name} have changed places ({low:.4g}, {high:.4g}): the chains are not of the model"
+    return ""

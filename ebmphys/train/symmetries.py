@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ebmphys.lattice import Lattice
-from ebmphys.units import Unit
+from ebmphys.units import Gaussian, Unit
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -21,10 +21,13 @@ Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 class GlobalFlip:
     """Each configuration turned over with probability 1/2: the Z2 symmetry of a lattice without a field.
 
-    lower <-> upper value of a two-valued unit, x -> -x for a continuous one; (batch, n) -> (batch, n).
+    lower <-> upper value of a two-valued unit, x -> -x for a Gaussian one; (batch, n) -> (batch, n).
+    Raises ValueError for other units.
     """
 
     def __init__(self, unit: Unit) -> None:
+        if len(unit.values) != 2 and not isinstance(unit, Gaussian):
+            raise ValueError(f"{unit.name} units have no global flip: spins, bits and Gaussian units do")
         self.mirror = sum(unit.values)
 
     def __call__(self, v: Tensor, rng: torch.Generator) -> Tensor:

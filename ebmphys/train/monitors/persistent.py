@@ -1,0 +1,127 @@
+"""What the persistent chains say: whether they look like the data, have both signs, and how fast they forget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ebmphys.energies import EnergyModel
+from ebmphys.objectives import NegativePhase, Objective, two_phase
+from ebmphys.observables import abs_magnetization, magnetization
+from ebmphys.rng import generator
+from ebmphys.samplers import BlockGibbs, Chains, Sampler, advance
+from ebmphys.stats import tau_int
+from ebmphys.train.loop import Monitor
+
+SIDE_STEPS, SIDE_CHAINS = 200, 100  # of the run beside the training; a tau beyond a tenth of it is a lower bound
+SETTLING = 50  # steps
+
+Observable = Callable[[Tensor], Tensor]
+
+
+def chains_of(objective: Objective) -> Chains | None:
+    """The persistent chains of an objective, None where it keeps none."""
+    return getattr(_negative(objective), "chains", None)
+
+
+def keeps_chains(objective: Objective) -> bool:
+    """Whether the objective will have persistent chains once it has been called."""
+    return hasattr(_negative(objective), "chains")
+
+
+def visible_chains(model: nn.Module, objective: Objective) -> Tensor:
+    """The visible sites of the chains, (n_chains, n_visible). Raises ValueError where the objective keeps none."""
+    chains = chains_of(objective)
+    if chains is None:
+        raise ValueError("the objective keeps no chains to look at")
+    return chains.x[..., : model.n_visible]
+
+
+def copied_chains(model: nn.Module, objective: Objective, most: int, rng: torch.Generator) -> tuple[Sampler, Chains]:
+    """The first chains, ``most`` of them, as copies with a generator of their own, and a sampler to move them.
+
+    They come out in equilibrium with the parameters given, as far as fifty steps take them there: those that the
+    monitors judge may be averages, and the chains follow the latest. Raises ValueError where there are none.
+    """
+    chains = chains_of(objective)
+    if chains is None or not isinstance(model, EnergyModel):
+        raise ValueError("the objective keeps no chains to look at")
+    sampler: Sampler = getattr(_negative(objective), "make_sampler", BlockGibbs)(model)
+    x = chains.x[:most].clone()
+    copies = sampler.init(len(x), rng=rng)
+    copies.x = x
+    advance(sampler, copies, SETTLING)
+    return sampler, copies
+
+
+def chain_mean(observable: Observable) -> Monitor:
+    """The mean of an observable over the persistent chains' visible sites: near the data's once they have learned."""
+    return lambda model, objective: float(observable(visible_chains(model, objective)).double().mean())
+
+
+def data_mean(observable: Observable, v: Tensor) -> Monitor:
+    """The mean of an observable over data, to stand beside ``chain_mean``; measured once."""
+    value = float(observable(v).double().mean())
+    return lambda model, objective: value
+
+
+def chain_deviation(observable: Observable, v: Tensor) -> Monitor:
+    """(mean over the chains - mean over data v) / standard error of the difference, the rows of both independent.
+
+    Within about 2 where the model has learned the observable; 0 where neither varies.
+    """
+    data = observable(v).double()
+
+    def monitor(model: nn.Module, objective: Objective) -> float:
+        chains = observable(visible_chains(model, objective)).double()
+        squared = chains.var() / len(chains) + data.var() / len(data)
+        difference = float(chains.mean() - data.mean())
+        return difference / float(squared.sqrt()) if float(squared) > 0 else 0.0
+
+    return monitor
+
+
+def chain_tau(seed: int = 0) -> Monitor:
+    """tau_int of the chains' energy in steps of their sampler, the model held still, from copies of the chains.
+
+    F(v) where hidden units are summed out, E of all sites where not. A hundred chains at most are run for 200 steps
+    with a generator of their own; beyond 20 steps the number is a lower bound.
+    """
+
+    def monitor(model: nn.Module, objective: Objective) -> float:
+        rng = generator(seed, "monitor", "tau", device=next(model.parameters()).device)
+        sampler, copies = copied_chains(model, objective, SIDE_CHAINS, rng)
+        assert isinstance(model, EnergyModel)
+        series = []
+        for _ in range(SIDE_STEPS):
+            sampler.step(copies)
+            v = copies.x[:, : model.n_visible]
+            series.append(model.free_energy(v) if model.sums_out_hidden else copies.energy(model))
+        return tau_int(torch.stack(series).detach().double().cpu().numpy()).value
+
+    return monitor
+
+
+def absolute(model: EnergyModel) -> Observable:
+    """|m| of visible sites read as spins; of real units as they are."""
+    centre, span = _spins(model)
+    return lambda v: abs_magnetization((v - centre) * span)
+
+
+def positive(model: EnergyModel) -> Observable:
+    """1 where m > 0, 1/2 where m = 0."""
+    centre, _ = _spins(model)
+    return lambda v: (magnetization(v - centre).sign() + 1) / 2
+
+
+def _spins(model: EnergyModel) -> tuple[float, float]:
+    """The middle of a unit's values, and two over their distance, which makes bits spins."""
+    values = model.visible_unit.values
+    return sum(values) / 2, 2 / (values[-1] - values[0]) if values else 1.0
+
+
+def _negative(objective: Objective) -> NegativePhase | None:
+    phases = two_phase(objective)
+    return None if phases is None else phases.negative
