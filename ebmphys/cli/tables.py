@@ -95,20 +95,20 @@ def _exact_rows(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _fits(result: Mapping[str, Any]) -> None:
-    usual = ("out", "temperature", "stopped", "epoch", "updates", "seconds", "learning_rate")
-    names = list(dict.fromkeys(name for model in result["models"] for name in model if name not in usual))
+    models = result["models"]
+    usual = ("out", "temperature", "stopped", "epoch", "updates", "seconds", "learning_rate", "warnings")
+    names = list(dict.fromkeys(name for model in models for name in model if name not in usual))
     rows = [
-        [
-            model["out"],
-            f"{model['temperature']:.6g}",
-            str(model.get("epoch", 0)),
-            _short(model.get("seconds")),
-            model["stopped"],
-        ]
-        + [_short(model.get(name)) for name in names]
-        for model in result["models"]
+        ["epochs", *(str(model.get("epoch", 0)) for model in models)],
+        ["CPU s", *(_short(model.get("seconds")) for model in models)],
+        ["ended", *(model["stopped"] for model in models)],
+        *([name.replace("_", " "), *(_short(model.get(name)) for model in models)] for name in names),
     ]
-    _table(["model", "T", "epochs", "CPU s", "ended", *(name.replace("_", " ") for name in names)], rows)
+    # Down and not across: a model is watched in more ways than a line has room for.
+    _table(["", *(f"{model['out']} (T = {model['temperature']:.6g})" for model in models)], rows)
+    for model in models:
+        for warning in model.get("warnings", ()):
+            _print(f"! T = {model['temperature']:.6g}: {warning}")
 
 
 def _model(result: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from ebmphys.dataset import Dataset, Writer
 from ebmphys.energies import EnergyModel
 from ebmphys.experiment.collect import block_of, collect
 from ebmphys.experiment.provenance import hashes, provenance, same_device
+from ebmphys.experiment.sampler_names import suited_sampler
 from ebmphys.experiment.settings import Device, Files, Flag, Settings, check_output, place
 from ebmphys.experiment.sources import IndependentDraws, MarkovChains, Source
 from ebmphys.experiment.summary import summary
-from ebmphys.generators import VAE, IndependentModel
+from ebmphys.generators import VAE, DeepBeliefNet, IndependentModel
+from ebmphys.objectives import kept_draws
 from ebmphys.rng import generator
-from ebmphys.samplers import BlockGibbs, Chains
+from ebmphys.samplers import Chains, Sampler
 
 
 class Sample(Settings):
@@ -35,9 +38,9 @@ class Sample(Settings):
     chains: int = Field(default=64, ge=1)
     """Independent chains for each model."""
     thin: int = Field(default=10, ge=1)
-    """Gibbs steps from one draw to the next, for models that need chains."""
+    """Steps from one draw to the next, for models that need chains: Gibbs sweeps, or flips by gradient."""
     burn_in: int = Field(default=1000, ge=0)
-    """Gibbs steps before the first draw."""
+    """Steps before the first draw; of a belief net, those of its top."""
     threshold: Flag = False
     """Take the likelier value of each site instead of drawing it (VAE): this lowers the energy; not a sample."""
     seed: int = Field(default=1, ge=0)
@@ -114,7 +117,7 @@ def _source(settings: Sample, stored: list[Checkpoint], models: list[Model], dev
     if len(energies) == len(models):
         if settings.threshold:
             raise ValueError("--threshold is for a VAE: a Boltzmann machine's configurations are drawn")
-        samplers = [BlockGibbs(model) for model in energies]
+        samplers = [suited_sampler(model) for model in energies]
         batches = [
             _started(sampler, checkpoint, settings.chains, rng)
             for sampler, checkpoint, rng in zip(samplers, stored, rngs, strict=True)
@@ -125,7 +128,7 @@ def _source(settings: Sample, stored: list[Checkpoint], models: list[Model], dev
         raise ValueError("models that need chains and models that do not cannot share a file: sample them apart")
     if settings.threshold:
         return IndependentDraws(independent, settings.chains, rngs, _thresholded)
-    return IndependentDraws(independent, settings.chains, rngs)
+    return IndependentDraws(independent, settings.chains, rngs, partial(_drawn, top_steps=max(1, settings.burn_in)))
 
 
 def _fingerprint(checkpoint: Checkpoint) -> str:
@@ -136,16 +139,20 @@ def _fingerprint(checkpoint: Checkpoint) -> str:
     return digest.hexdigest()
 
 
+def _drawn(model: IndependentModel, n: int, rng: torch.Generator, top_steps: int) -> Tensor:
+    return model.draw(n, rng, top_steps) if isinstance(model, DeepBeliefNet) else model.draw(n, rng)
+
+
 def _thresholded(model: IndependentModel, n: int, rng: torch.Generator) -> Tensor:
     if not isinstance(model, VAE):
         raise ValueError("--threshold is for a VAE")
     return model.draw(n, rng, threshold=True)
 
 
-def _started(sampler: BlockGibbs, checkpoint: Checkpoint, chains: int, rng: torch.Generator) -> Chains:
+def _started(sampler: Sampler, checkpoint: Checkpoint, chains: int, rng: torch.Generator) -> Chains:
     """Chains that go on from the training's persistent ones, where it kept any: those are near equilibrium."""
     begun = sampler.init(chains, rng=rng)
-    kept = checkpoint.objective.get("chains", {}).get("x")
-    if kept is not None and kept.shape[-1:] == begun.x.shape[-1:]:
+    kept = kept_draws(checkpoint.objective)
+    if kept is not None and kept.shape[-1] == begun.x.shape[-1]:
         begun.x = kept[torch.arange(chains, device=kept.device) % len(kept)].to(begun.x)
     return begun

@@ -32,10 +32,12 @@ def exact_draws(target: EnergyModel, n: int, rng: torch.Generator) -> torch.Tens
 
 def measure(options: argparse.Namespace, seed: int, augment: bool) -> str:
     target = ferromagnet((4, 4), device="cpu")
+    visible = build_unit(options.visible)
     data = exact_draws(target, 20_000, generator(seed, "data", device="cpu"))
+    data = torch.where(data > 0, visible.values[1], visible.values[0])
     init = generator(seed, "init", device="cpu")
-    biases = not (augment and options.hidden == "spin")
-    model = RBM(16, 16, hidden=build_unit(options.hidden), biases=biases, rng=init, device="cpu")
+    biases = not (augment and options.visible == options.hidden == "spin")
+    model = RBM(16, 16, visible, build_unit(options.hidden), biases=biases, rng=init, device="cpu")
     objective = ContrastiveDivergence(options.k, generator(seed, "chains", device="cpu"), n_chains=options.chains)
     settings = Training(
         epochs=10**6,
@@ -48,7 +50,7 @@ def measure(options: argparse.Namespace, seed: int, augment: bool) -> str:
     moves = [GlobalFlip(model.visible), LatticeMoves(target.graph)] if augment else []
     history = fit(model, data, objective, settings, rng=generator(seed, "fit", device="cpu"), augment=moves)
     kl = kl_to_exact(target, BETA_C, model)
-    energy = float(expectation(model, 1.0, lambda v: energy_per_site(v, target)))
+    energy = float(expectation(model, 1.0, lambda v: energy_per_site(torch.where(v > 0, 1.0, -1.0), target)))
     updates = history[-1]["updates"]
     name = "with symmetries" if augment else "without"
     found = f"KL {kl:.5f} nats, u off by {energy - EXACT_ENERGY:+.4f}"
@@ -68,6 +70,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=defaults.learning_rate)
     parser.add_argument("--schedule", default=defaults.schedule)
     parser.add_argument("--averaging", type=float, default=defaults.averaging)
+    parser.add_argument("--visible", default="spin", choices=["spin", "bit"])
     parser.add_argument("--hidden", default="spin")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,0 +1,91 @@
+"""What a fit has to go by: the data of one temperature, what is held back of them, and what their Hamiltonian says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ebmphys.checkpoint import build
+from ebmphys.dataset import Dataset
+from ebmphys.energies import EnergyModel, Ising
+from ebmphys.lattice import Lattice
+from ebmphys.rng import generator
+from ebmphys.train import Augmentation, GlobalFlip, LatticeMoves, split_chains
+from ebmphys.units import Unit, build_unit
+
+Stream = tuple[int, tuple[str, ...]]  # a seed and a path of names
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Data to learn and data held back, (n, n_visible); the symmetries that may be used; streams of random numbers.
+
+    ``target`` is the law of the data at inverse temperature ``beta``, ``lattice`` its lattice, where they are known.
+    """
+
+    learn: Tensor
+    held: Tensor
+    augment: Sequence[Augmentation]
+    target: EnergyModel | None
+    lattice: Lattice | None
+    beta: float
+    stream: Stream
+    device: torch.device
+    origin: dict[str, Any]
+
+    @property
+    def even(self) -> bool:
+        """Whether the data have the Z2 symmetry."""
+        return any(isinstance(symmetry, GlobalFlip) for symmetry in self.augment)
+
+    def rng(self, *path: str | int) -> torch.Generator:
+        """A stream of this fit's own, by name."""
+        return generator(self.stream[0], *self.stream[1], *path, device=self.device)
+
+
+def prepare(
+    source: Dataset,
+    temperature: float,
+    unit: str,
+    symmetries: str,
+    validation: float,
+    stream: Stream,
+    device: torch.device,
+    origin: dict[str, Any],
+) -> Lesson:
+    """Read one temperature of a dataset and hold back a fraction of it. Raises ValueError as the dataset does."""
+    hamiltonian = None if source.model is None else build(source.model).to(device)
+    # A Gaussian unit sees spins as -1 and +1.
+    data = source.x(temperature, unit=unit if unit in ("spin", "bit") else None, device=device)
+    learn, held = split_chains(
+        data, source.chains, validation, generator(stream[0], *stream[1], "split", device=device)
+    )
+    known = symmetries == "all" or (symmetries == "auto" and source.settings.get("verb") != "import")
+    graph = hamiltonian.graph if isinstance(hamiltonian, Ising) else None
+    return Lesson(
+        learn=learn,
+        held=held,
+        augment=symmetries_of(hamiltonian if known else None, build_unit(unit)),
+        target=hamiltonian if isinstance(hamiltonian, EnergyModel) else None,
+        lattice=graph if isinstance(graph, Lattice) else None,
+        beta=1 / temperature,
+        stream=stream,
+        device=device,
+        origin=origin,
+    )
+
+
+def symmetries_of(hamiltonian: nn.Module | None, unit: Unit) -> list[Augmentation]:
+    """The symmetries that the Hamiltonian of the data has: none where it is not known."""
+    if not isinstance(hamiltonian, Ising):
+        return []
+    found: list[Augmentation] = [] if bool(hamiltonian.fields.any()) else [GlobalFlip(unit)]
+    same = bool((hamiltonian.couplings == hamiltonian.couplings[:1]).all())
+    alike = same and bool((hamiltonian.fields == hamiltonian.fields[0]).all())
+    if alike and isinstance(hamiltonian.graph, Lattice):
+        found.append(LatticeMoves(hamiltonian.graph))
+    return found

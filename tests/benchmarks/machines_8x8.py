@@ -1,0 +1,100 @@
+"""Every machine on 20,000 configurations of the 8 x 8 Ising lattice at T_c, after the same CPU seconds on one thread.
+
+python -m tests.benchmarks.machines_8x8 --seconds 60 --seeds 3
+
+KL(p || q) = <log p - log q> over fresh draws, log p exact (Kaufman), the machine's log Z between annealing up from
+independent units and down from its own chains; u, |m| and the share with m > 0 of those chains. Data and draws are
+independent chains of Swendsen-Wang.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from torch import Tensor
+
+from ebmphys.energies import EnergyModel, Ising, ferromagnet
+from ebmphys.exact import kaufman
+from ebmphys.likelihood import bracket, log_likelihood
+from ebmphys.observables import energy_per_site, magnetization
+from ebmphys.rng import generator
+from ebmphys.samplers import BlockGibbs, SwendsenWang, advance, offer_flips
+from ebmphys.train import check_data
+from tests.benchmarks.machines import Lesson, machines
+
+SHAPE, BETA_C, DRAWS = (8, 8), 0.44068679350977147, 20_000
+EXACT_ABS_MAGNETIZATION = 0.777331092787  # transfer matrix
+CHAINS = 2000  # of a machine's own, and for its log Z
+UNTOUCHED = ("belief", "neural", "deep")  # their log Z or law is not had by these means, or too slowly
+
+
+def independent(target: Ising, n: int, seed: int, name: str) -> Tensor:
+    """One draw each of n chains, 200 updates from infinite temperature: tau is about 3."""
+    sampler = SwendsenWang(target)
+    chains = sampler.init(n, beta=BETA_C, rng=generator(seed, name, device="cpu"))
+    advance(sampler, chains, 200)
+    return chains.x
+
+
+@torch.no_grad()
+def own_draws(model: EnergyModel, v: Tensor, steps: int, seed: int) -> Tensor:
+    """The machine's chains after so many steps from data, flips offered before each."""
+    sampler = BlockGibbs(model)
+    chains = sampler.init(len(v), rng=generator(seed, "own", device="cpu"))
+    chains.x[:, : model.n_visible] = v
+    for _ in range(steps):
+        offer_flips(model, chains)
+        sampler.step(chains)
+    return chains.x
+
+
+def judged(model: EnergyModel, target: Ising, fresh: Tensor, options: argparse.Namespace, seed: int) -> str:
+    x = own_draws(model, fresh[:CHAINS], options.steps, seed)
+    ends = bracket(model, x[: options.annealed], rng=generator(seed, "bracket", device="cpu"), steps=options.annealing)
+    entropy = log_likelihood(target, fresh, BETA_C)
+    kl = [
+        float((entropy - log_likelihood(model, fresh, log_partition=end.value)).mean())
+        for end in (ends.lower, ends.between, ends.upper)
+    ]
+    v = x[:, : model.n_visible]
+    u, m = energy_per_site(v, target).double(), magnetization(v).double()
+    return (
+        f"KL {kl[1]:.4f} ({kl[0]:.4f} to {kl[2]:.4f}, +- {ends.between.error:.4f}){'' if ends.certain else '?'}"
+        f"  u {float(u.mean()):.4f} +- {float(u.std()) / CHAINS**0.5:.4f}"
+        f"  |m| {float(m.abs().mean()):.4f} +- {float(m.abs().std()) / CHAINS**0.5:.4f}"
+        f"  m > 0 {float((m > 0).double().mean()):.2f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="CPU seconds a machine")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--only", default="", help="machines whose name holds this")
+    parser.add_argument(
+        "--steps", type=int, default=500, help="steps of a machine's own chains before they are looked at"
+    )
+    parser.add_argument("--annealing", type=int, default=2000, help="steps of the annealing, each way")
+    parser.add_argument("--annealed", type=int, default=500, help="chains that are annealed, each way")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    target = ferromagnet(SHAPE, device="cpu")
+    exact = kaufman(SHAPE, BETA_C).energy_per_site
+    print(f"{'exact':>42}: u {exact:.4f}  |m| {EXACT_ABS_MAGNETIZATION:.4f}  m > 0 0.50")
+    for seed in range(options.seeds):
+        data, fresh = (independent(target, DRAWS, seed, name) for name in ("data", "fresh"))
+        for name, machine in machines(64, 4).items():
+            if options.only not in name or any(word in name for word in UNTOUCHED):
+                continue
+            model = machine(Lesson(target.graph, data, options.seconds, seed))
+            assert isinstance(model, EnergyModel)
+            check_data(model, data)
+            print(f"{name:>42}: {judged(model, target, fresh, options, seed)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""Every model from the command line: fitted, sampled from its own chains, compared; and what does not fit together."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ebmphys.checkpoint import load, load_model
+from ebmphys.cli.verbs import main
+from ebmphys.dataset import Dataset
+from ebmphys.energies import BoltzmannMachine, ConvolutionalRBM, DeepBoltzmannMachine, NeuralEnergy
+from ebmphys.experiment import Fit
+from ebmphys.experiment.learning import negative_phase
+from ebmphys.generators import DeepBeliefNet
+from ebmphys.likelihood import kl_to_exact
+from ebmphys.objectives import FastPersistent, RandomStart, Tempered, TrajectoryTempered, kept_draws
+from ebmphys.rng import generator
+
+MACHINES = {
+    "bm": BoltzmannMachine,
+    "bm --invariant": BoltzmannMachine,
+    "bm --reach 1.5": BoltzmannMachine,
+    "bm --hidden 3": BoltzmannMachine,
+    "rbm --invariant --hidden 2 --reach 1": ConvolutionalRBM,
+    "dbm --hidden 6,4": DeepBoltzmannMachine,
+    "dbm --hidden 6,4 --positive mean-field": DeepBoltzmannMachine,
+    "dbn --hidden 6,4": DeepBeliefNet,
+    "neural --hidden 8": NeuralEnergy,
+    "neural --hidden 4 --invariant --k 3": NeuralEnergy,
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with 2,000 exact draws of the 3 x 4 lattice."""
+    folder = tmp_path_factory.mktemp("machines")
+    line = f"generate --size 3x4 --temperatures 2.269 --independent 2000 --sampler enumerated --out {folder}/a.h5"
+    assert main([*line.split(), "--quiet", "--device", "cpu"]) == 0
+    return folder
+
+
+def run(line: str, capsys=None) -> dict:
+    assert main([*line.split(), "--quiet", "--json", "--device", "cpu"]) == 0
+    return {} if capsys is None else json.loads(capsys.readouterr().out)
+
+
+def fitted(made, out, options: str, capsys=None) -> dict:
+    return run(f"fit --data {made}/a.h5 --out {out} --model {options}", capsys)
+
+
+@pytest.mark.parametrize("options", MACHINES)
+def test_a_machine_learns_and_is_drawn_from(made, tmp_path, capsys, options):
+    before = fitted(made, tmp_path / "b.pt", f"{options} --epochs 1 --learning-rate 1e-9", capsys)["models"][0]
+    after = fitted(made, tmp_path / "m.pt", f"{options} --epochs 30 --learning-rate 0.02", capsys)["models"][0]
+    assert after["kl"] < 0.5 * before["kl"]
+    model = load_model(tmp_path / "m.pt", "cpu")
+    assert type(model) is MACHINES[options]
+    run(f"sample --model {tmp_path}/m.pt --draws 20 --burn-in 50 --out {tmp_path}/m.h5")
+    drawn, data = Dataset(tmp_path / "m.h5"), Dataset(made / "a.h5")
+    assert drawn.x(device="cpu").shape == (20 * 64, 12)
+    # Not a law test (there are enough): what was learned is what is drawn, and not noise.
+    assert abs(np.abs(drawn.magnetization()).mean() - np.abs(data.magnetization()).mean()) < 0.12
+
+
+def test_symmetric_data_make_symmetric_machines(made, tmp_path):
+    x = (torch.rand(50, 12, generator=torch.Generator().manual_seed(1)) < 0.5).float() * 2 - 1
+    for options in ("bm", "rbm --invariant --hidden 2", "dbm --hidden 4,3", "neural --hidden 4"):
+        fitted(made, tmp_path / "m.pt", f"{options} --epochs 1 --force")
+        model = load_model(tmp_path / "m.pt", "cpu")
+        torch.testing.assert_close(model.free_energy(x), model.free_energy(-x))
+        if "invariant" in options:
+            moved = x.reshape(-1, 3, 4).roll((1, 2), (1, 2)).reshape(-1, 12)
+            torch.testing.assert_close(model.free_energy(moved), model.free_energy(x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["exact", "fast", "random", "tempered", "trajectory", "cd"])
+def test_every_negative_phase_learns(made, tmp_path, capsys, name):
+    options = f"rbm --hidden 6 --negative {name} --k 3 --epochs 40 --learning-rate 0.02"
+    start = fitted(made, tmp_path / "s.pt", "rbm --hidden 6 --epochs 1 --learning-rate 1e-9", capsys)
+    result = fitted(made, tmp_path / "m.pt", options, capsys)
+    assert result["models"][0]["kl"] < 0.5 * start["models"][0]["kl"]
+
+
+def test_names_of_phases_are_what_they_say():
+    kinds = {"fast": FastPersistent, "random": RandomStart, "tempered": Tempered, "trajectory": TrajectoryTempered}
+    for name, kind in kinds.items():
+        settings = Fit(data="a.h5", out="m.pt", model="rbm", negative=name, k=7, fantasy_chains=11)
+        phase = negative_phase(settings, generator(1, device="cpu"))
+        assert (
+            type(phase) is kind
+            and getattr(phase, "slow", phase).k == 7
+            and getattr(phase, "slow", phase).n_chains == 11
+        )
+
+
+@pytest.mark.parametrize("negative", ["pcd", "tempered", "trajectory"])
+def test_sampling_goes_on_from_the_models_own_chains(made, tmp_path, negative):
+    fitted(made, tmp_path / "m.pt", f"rbm --hidden 6 --negative {negative} --epochs 30 --learning-rate 0.02")
+    kept = kept_draws(load(tmp_path / "m.pt").objective)
+    assert kept.shape == (500, 18)
+    run(f"sample --model {tmp_path}/m.pt --draws 1 --thin 1 --burn-in 0 --chains 400 --out {tmp_path}/m.h5")
+    first = np.abs(Dataset(tmp_path / "m.h5").magnetization()).mean()
+    data = np.abs(Dataset(made / "a.h5").magnetization()).mean()
+    assert abs(first - data) < 0.08  # from noise it would start near 0.23
+
+
+def test_pseudo_likelihood_finds_the_couplings(made, tmp_path):
+    options = "bm --reach 1 --objective pseudo-likelihood --epochs 300 --learning-rate 0.02 --symmetries none"
+    fitted(made, tmp_path / "m.pt", options)
+    couplings = load_model(tmp_path / "m.pt", "cpu").couplings()
+    error = 1 / math.sqrt(0.9 * 2000 * 0.3)
+    assert abs(float(couplings.mean().detach()) - 1 / 2.269) < 4 * error / math.sqrt(24)
+
+
+def test_a_prior_holds_weights_back(made, tmp_path):
+    sizes = []
+    for strength in (0, 3000):
+        fitted(made, tmp_path / "m.pt", f"rbm --hidden 6 --epochs 80 --l2 {strength} --learning-rate 0.05 --force")
+        sizes.append(float(load_model(tmp_path / "m.pt", "cpu").weights.detach().norm()))
+    assert sizes[1] < 0.7 * sizes[0]
+
+
+def test_a_belief_net_that_is_interrupted_goes_on_bit_for_bit(made, tmp_path, monkeypatch):
+    options = "dbn --hidden 5,4 --epochs 2"
+    fitted(made, tmp_path / "whole.pt", options)
+    from ebmphys.experiment import belief_net
+
+    train, calls = belief_net.train, []
+
+    def interrupted(*given, **named):
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return train(*given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(belief_net, "train", interrupted)
+        line = f"fit --data {made}/a.h5 --out {tmp_path}/cut.pt --model {options} --quiet --device cpu"
+        assert main(line.split()) == 130
+    assert not (tmp_path / "cut.pt").exists() and (tmp_path / ".cut.pt.layer1").exists()
+    run(f"fit --data {made}/a.h5 --out {tmp_path}/cut.pt --model {options} --resume")
+    first, second = (load_model(tmp_path / name, "cpu").state_dict() for name in ("whole.pt", "cut.pt"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not list(tmp_path.glob(".*layer*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("bm --hidden 3,3", ("--hidden", "one number")),
+        ("dbn --hidden 8", ("two layers",)),
+        ("dbm --invariant", ("--invariant", "bm, rbm, neural")),
+        ("bm --invariant --hidden 3", ("no hidden units",)),
+        ("dbm --reach 2", ("--reach",)),
+        ("bm --reach 0.5", ("nearest neighbours",)),
+        ("bm --reach 1 --hidden 2", ("no place on the lattice",)),
+        ("bm --visible-unit gaussian", ("two-valued", "gaussian")),
+        ("dbm --negative exact --objective pseudo-likelihood", ("cannot be summed out",)),
+        ("rbm --l2 -1", ("--l2",)),
+        ("neural --visible-unit gaussian --sampler gibbs --hidden-unit potts", ("--hidden-unit",)),
+    ],
+)
+def test_what_does_not_fit_is_one_line(made, tmp_path, capsys, options, words):
+    out = tmp_path / "m.pt"
+    assert main(f"fit --data {made}/a.h5 --out {out} --model {options} --quiet --device cpu".split()) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and all(word in said for word in words) and not out.exists()
+
+
+def test_the_divergence_that_is_reported_is_that_of_the_file(made, tmp_path, capsys):
+    result = fitted(made, tmp_path / "m.pt", "dbm --hidden 4,3 --epochs 5", capsys)
+    from ebmphys.energies import ferromagnet
+
+    found = kl_to_exact(ferromagnet((3, 4), device="cpu"), 1 / 2.269, load_model(tmp_path / "m.pt", "cpu"))
+    assert result["models"][0]["kl"] == pytest.approx(found, abs=1e-6)
