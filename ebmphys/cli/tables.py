@@ -96,12 +96,13 @@ def _exact_rows(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _fits(result: Mapping[str, Any]) -> None:
     models = result["models"]
-    usual = ("out", "temperature", "stopped", "epoch", "updates", "seconds", "learning_rate", "warnings")
+    usual = ("out", "temperature", "stopped", "epoch", "updates", "seconds", "learning_rate", "parameters", "warnings")
     names = list(dict.fromkeys(name for model in models for name in model if name not in usual))
     rows = [
         ["epochs", *(str(model.get("epoch", 0)) for model in models)],
         ["CPU s", *(_short(model.get("seconds")) for model in models)],
         ["ended", *(model["stopped"] for model in models)],
+        ["parameters", *(str(model["parameters"]) for model in models)],
         *([name.replace("_", " "), *(_short(model.get(name)) for model in models)] for name in names),
     ]
     # Down and not across: a model is watched in more ways than a line has room for.
@@ -115,11 +116,14 @@ def _model(result: Mapping[str, Any]) -> None:
     _print(f"{result['path']}: {result['config']['model']} with {result['parameters']} parameters")
     details = {**result["config"], "epoch": result["epoch"], "ended": result["stopped"], **result["last"]}
     origin = result["provenance"]
+    details |= origin.get("settings", {})
     details |= {
         name: origin[name] for name in ("temperature", "ebmphys", "commit", "created", "inputs") if name in origin
     }
     for name, value in details.items():
         _print(f"  {name}: {value}")
+    for warning in result["warnings"]:
+        _print(f"! {warning}")
 
 
 def _comparison(result: Mapping[str, Any]) -> None:

@@ -7,40 +7,56 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ebmphys.checkpoint import build, load
 from ebmphys.energies import RBM
-from ebmphys.experiment.learning import build_objective, negative_phase
+from ebmphys.experiment.learning import build_objective, negative_phase, penalised
 from ebmphys.experiment.lesson import Lesson
-from ebmphys.experiment.training import Teaching, train
+from ebmphys.experiment.training import Outcome, Teaching, train
 from ebmphys.generators import DeepBeliefNet
 from ebmphys.objectives.wake_sleep import WakeSleep
 from ebmphys.rng import uniforms
-from ebmphys.train import History
 from ebmphys.units import Bit, build_unit
 
 
-def fit_belief_net(settings: Teaching, lesson: Lesson, out: Path) -> History:
+def fit_belief_net(settings: Teaching, lesson: Lesson, out: Path) -> Outcome:
     """Greedy layers (Hinton, Osindero and Teh 2006), then wake-sleep; the seconds are shared out evenly.
 
     The layers are kept in files beside ``out`` while it is not there yet, so that an interrupted fit goes on.
     """
-    parts, rbms, layers = len(settings.layers) + 1, [], []
+    begun = settings.resume and out.exists()
+    parts = len(settings.layers) + 1
+    net = _of_file(out) if begun else DeepBeliefNet.from_rbms(_greedy(settings, lesson, out, parts))
+    rng = lesson.rng("objective")
+    objective = penalised(settings, WakeSleep(negative_phase(settings, rng), rng), len(lesson.learn))
+    outcome = train(settings, lesson, net, objective, out, parts=parts)
+    for number in range(len(settings.layers)):
+        _layer_file(out, number).unlink(missing_ok=True)
+    return outcome
+
+
+def _of_file(out: Path) -> DeepBeliefNet:
+    net = build(load(out).config)
+    if not isinstance(net, DeepBeliefNet):
+        raise ValueError(f"{out} cannot be resumed: it is not a belief net")
+    return net
+
+
+def _layer_file(out: Path, number: int) -> Path:
+    return out.with_name(f".{out.name}.layer{number + 1}")
+
+
+def _greedy(settings: Teaching, lesson: Lesson, out: Path, parts: int) -> list[RBM]:
+    rbms: list[RBM] = []
     data = lesson.learn, lesson.held
     for number, width in enumerate(settings.layers):
-        layers.append(out.with_name(f".{out.name}.layer{number + 1}"))
         rbm = _layer(settings, lesson, number, data[0].shape[-1], width)
         objective = build_objective(settings, rbm, len(data[0]), lesson.rng("layer", number, "objective"))
-        train(
-            settings, lesson, rbm, objective, layers[-1], hidden=data if number else None, part=number + 1, parts=parts
-        )
+        hidden = data if number else None
+        train(settings, lesson, rbm, objective, _layer_file(out, number), hidden=hidden, part=number + 1, parts=parts)
         rng = lesson.rng("layer", number, "draws")
         data = _hidden_draws(rbm, data[0], rng), _hidden_draws(rbm, data[1], rng)
         rbms.append(rbm)
-    net = DeepBeliefNet.from_rbms(rbms)
-    rng = lesson.rng("objective")
-    history = train(settings, lesson, net, WakeSleep(negative_phase(settings, rng), rng), out, parts=parts)
-    for layer in layers:
-        layer.unlink(missing_ok=True)
-    return history
+    return rbms
 
 
 def _layer(settings: Teaching, lesson: Lesson, number: int, below: int, width: int) -> RBM:

@@ -15,8 +15,7 @@ from ebmphys.experiment.lesson import Lesson, prepare
 from ebmphys.experiment.machines import build_machine
 from ebmphys.experiment.provenance import provenance
 from ebmphys.experiment.settings import Temperatures, check_output, place
-from ebmphys.experiment.training import Teaching, train
-from ebmphys.train import History
+from ebmphys.experiment.training import Outcome, Teaching, train
 
 PLACEHOLDER = "{temperature}"
 
@@ -59,8 +58,6 @@ def fit_model(settings: Fit) -> dict[str, Any]:
 
 def _fit_one(settings: Fit, temperature: float, out: Path) -> dict[str, Any]:
     device, source = place(settings.device), Dataset(settings.data)
-    if settings.resume and out.exists():
-        _check_same(settings, out)
     lesson = prepare(
         source,
         temperature,
@@ -71,27 +68,26 @@ def _fit_one(settings: Fit, temperature: float, out: Path) -> dict[str, Any]:
         device,
         _origin(settings, source, temperature, device),
     )
-    history = fit_belief_net(settings, lesson, out) if settings.model == "dbn" else _fit_machine(settings, lesson, out)
+    fit = fit_belief_net if settings.model == "dbn" else _fit_machine
+    history, warnings = fit(settings, lesson, out)
     last = {name: value for name, value in history[-1].items() if name != "loss"} if history else {}
-    return {"out": str(out), "temperature": temperature, "stopped": history.stopped, **last}
+    return {
+        "out": str(out),
+        "temperature": temperature,
+        "stopped": history.stopped,
+        "parameters": sum(tensor.numel() for tensor in load(out).parameters.values()),
+        **last,
+        "warnings": warnings,
+    }
 
 
-def _fit_machine(settings: Fit, lesson: Lesson, out: Path) -> History:
+def _fit_machine(settings: Teaching, lesson: Lesson, out: Path) -> Outcome:
+    if settings.invariant and lesson.lattice is not None and not lesson.uniform:
+        raise ValueError("--invariant is for data whose couplings are the same everywhere: these have no translations")
     n_visible, weights = lesson.learn.shape[-1], lesson.rng("weights")
     model = build_machine(settings, lesson.lattice, n_visible, lesson.even, weights, lesson.device)
     objective = build_objective(settings, model, len(lesson.learn), lesson.rng("objective"))
     return train(settings, lesson, model, objective, out)
-
-
-def _check_same(settings: Fit, out: Path) -> None:
-    """Raise ValueError unless a fit that is to be resumed was begun with these settings, its length apart."""
-    length = ("epochs", "cpu_seconds", "monitor_every")
-    theirs, mine = load(out).provenance.get("settings", {}), settings.what()
-    for name in (mine.keys() | theirs.keys()) - set(length):
-        if mine.get(name) != theirs.get(name):
-            raise ValueError(
-                f"{out} cannot be resumed: {name} was {theirs.get(name)!r} there and is {mine.get(name)!r} now"
-            )
 
 
 def _origin(settings: Fit, source: Dataset, temperature: float, device: torch.device) -> dict[str, Any]:

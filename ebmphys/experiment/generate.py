@@ -21,6 +21,8 @@ from ebmphys.experiment.summary import summary
 from ebmphys.rng import generator
 from ebmphys.samplers import Chains, Sampler
 
+_FEWEST_CHAINS, _SHOWING = 32, 16
+
 
 class Generate(Hamiltonian):
     """Equilibrium configurations of an Ising model, by Monte Carlo, into one HDF5 file."""
@@ -76,6 +78,8 @@ class Generate(Hamiltonian):
         if chains is None:
             packed = self.sampler == "auto" or self.sampler in PACKED
             chains = max(64, -(-512 // len(self.temperatures))) if packed else 64
+            if self.independent is not None:  # as many draws of each chain as it takes to see that they are independent
+                chains = min(chains, max(_FEWEST_CHAINS, self.independent // _SHOWING))
         if draws is None:
             draws = 1000 if self.independent is None else -(-self.independent // chains)
         if not self.piloted:

@@ -10,6 +10,7 @@ from ebmphys.checkpoint import load
 from ebmphys.dataset import Dataset
 from ebmphys.experiment.settings import Settings
 from ebmphys.experiment.summary import summary
+from ebmphys.train import History
 
 
 class Info(Settings):
@@ -45,6 +46,7 @@ def _model(path: Path) -> dict[str, Any]:
         "epoch": stored.epoch,
         "stopped": stored.schedule.get("stopped", ""),
         "last": stored.history[-1] if stored.history else {},
+        "warnings": list(History(stored.history).doubts.values()),
         "settings": stored.settings,
         "provenance": stored.provenance,
     }

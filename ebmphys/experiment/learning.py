@@ -71,6 +71,11 @@ def build_objective(settings: Learning, model: nn.Module, n_data: int, rng: torc
         objective = PseudoLikelihood()
     else:
         objective = TwoPhase(negative_phase(settings, rng), _positive(settings, model, rng))
+    return penalised(settings, objective, n_data)
+
+
+def penalised(settings: Learning, objective: Objective, n_data: int) -> Objective:
+    """The objective with the priors of the settings, where they have any."""
     if settings.l1 or settings.l2:
         return Penalised(objective, settings.l1, settings.l2, n_data)
     return objective
@@ -100,6 +105,8 @@ def transforms_of(settings: Learning, model: nn.Module) -> list[GradientTransfor
     """What the gradient goes through before the optimizer sees it."""
     if settings.gradient == "auto":
         return suited_transforms(model)
+    if settings.gradient == "centred" and isinstance(model, EnergyModel) and model.even:
+        raise ValueError("--gradient centred: an even model has no biases to centre; --symmetries none gives it some")
     kinds: dict[str, list[GradientTransform]] = {"plain": [], "centred": [Centred()], "natural": [NaturalGradient()]}
     return kinds[settings.gradient]
 

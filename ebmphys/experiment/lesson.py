@@ -24,7 +24,8 @@ Stream = tuple[int, tuple[str, ...]]  # a seed and a path of names
 class Lesson:
     """Data to learn and data held back, (n, n_visible); the symmetries that may be used; streams of random numbers.
 
-    ``target`` is the law of the data at inverse temperature ``beta``, ``lattice`` its lattice, where they are known.
+    ``target`` is the law of the data at inverse temperature ``beta``, ``lattice`` its lattice, where they are known;
+    ``uniform``: whether its couplings and fields are the same everywhere.
     """
 
     learn: Tensor
@@ -32,6 +33,7 @@ class Lesson:
     augment: Sequence[Augmentation]
     target: EnergyModel | None
     lattice: Lattice | None
+    uniform: bool
     beta: float
     stream: Stream
     device: torch.device
@@ -72,6 +74,7 @@ def prepare(
         augment=symmetries_of(hamiltonian if known else None, build_unit(unit)),
         target=hamiltonian if isinstance(hamiltonian, EnergyModel) else None,
         lattice=graph if isinstance(graph, Lattice) else None,
+        uniform=isinstance(hamiltonian, Ising) and is_uniform(hamiltonian),
         beta=1 / temperature,
         stream=stream,
         device=device,
@@ -84,8 +87,12 @@ def symmetries_of(hamiltonian: nn.Module | None, unit: Unit) -> list[Augmentatio
     if not isinstance(hamiltonian, Ising):
         return []
     found: list[Augmentation] = [] if bool(hamiltonian.fields.any()) else [GlobalFlip(unit)]
-    same = bool((hamiltonian.couplings == hamiltonian.couplings[:1]).all())
-    alike = same and bool((hamiltonian.fields == hamiltonian.fields[0]).all())
-    if alike and isinstance(hamiltonian.graph, Lattice):
+    if is_uniform(hamiltonian) and isinstance(hamiltonian.graph, Lattice):
         found.append(LatticeMoves(hamiltonian.graph))
     return found
+
+
+def is_uniform(model: Ising) -> bool:
+    """Whether couplings and fields are the same everywhere."""
+    same = bool((model.couplings == model.couplings[:1]).all())
+    return same and bool((model.fields == model.fields[0]).all())

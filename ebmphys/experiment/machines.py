@@ -70,6 +70,12 @@ class Machine(Settings):
             raise ValueError("--hidden of a dbn is two layers or more, such as 64,64")
         if self.invariant and self.model == "bm" and layers:
             raise ValueError("a translation-invariant bm has no hidden units: leave out --hidden, or take an rbm")
+        if self.learn_sigma and not (self.model == "vae" or (self.model == "rbm" and not self.invariant)):
+            raise ValueError("--learn-sigma is for an rbm without --invariant, or a vae")
+        if "hidden_unit" in self.model_fields_set and self.model not in ("rbm", "dbm", "dbn"):
+            raise ValueError(f"--hidden-unit is for an rbm, dbm or dbn: a {self.model} has none of its own")
+        if self.model == "dbn" and self.hidden_unit not in ("spin", "bit"):
+            raise ValueError(f"--hidden-unit of a dbn is spin or bit, got {self.hidden_unit!r}")
         if self.reach is not None and not (self.model == "bm" or (self.invariant and self.model == "rbm")):
             raise ValueError("--reach is for a bm, or an rbm with --invariant")
         return self

@@ -119,7 +119,7 @@ def _source(settings: Sample, stored: list[Checkpoint], models: list[Model], dev
             raise ValueError("--threshold is for a VAE: a Boltzmann machine's configurations are drawn")
         samplers = [suited_sampler(model) for model in energies]
         batches = [
-            _started(sampler, checkpoint, settings.chains, rng)
+            _started(sampler, checkpoint, settings, rng)
             for sampler, checkpoint, rng in zip(samplers, stored, rngs, strict=True)
         ]
         return MarkovChains(samplers, batches, thin=settings.thin, burn_in=settings.burn_in)
@@ -149,10 +149,13 @@ def _thresholded(model: IndependentModel, n: int, rng: torch.Generator) -> Tenso
     return model.draw(n, rng, threshold=True)
 
 
-def _started(sampler: Sampler, checkpoint: Checkpoint, chains: int, rng: torch.Generator) -> Chains:
+def _started(sampler: Sampler, checkpoint: Checkpoint, settings: Sample, rng: torch.Generator) -> Chains:
     """Chains that go on from the training's persistent ones, where it kept any: those are near equilibrium."""
+    chains = settings.chains
     begun = sampler.init(chains, rng=rng)
     kept = kept_draws(checkpoint.objective)
     if kept is not None and kept.shape[-1] == begun.x.shape[-1]:
+        if chains > len(kept) and settings.burn_in == 0:
+            raise ValueError(f"--chains {chains} start from {len(kept)} kept ones, some alike: give them a --burn-in")
         begun.x = kept[torch.arange(chains, device=kept.device) % len(kept)].to(begun.x)
     return begun

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,10 @@ def _doubts(data: Dataset, moving: list[np.ndarray], tau: float) -> list[str]:
     independent = settings.get("sampler") == "enumerated" or data.provenance.get("independent", False)
     steps = _steps(data)
     if steps and not independent:
-        needed = _BURN_IN_TAUS * tau * steps["thin"]
+        plan = data.provenance.get("plan", {})
+        # A pilot that resolved tau knows it better than draws so far apart that 1/2 is all they show.
+        known = max(plan["tau"]) if plan.get("resolved") else math.inf
+        needed = _BURN_IN_TAUS * min(tau * steps["thin"], known)
         if steps["burn_in"] < needed:
             doubts.append(
                 f"the burn-in of {steps['burn_in']} steps is short of {_BURN_IN_TAUS} autocorrelation times"

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ebmphys.checkpoint import load
 from ebmphys.experiment.learning import Learning, transforms_of
 from ebmphys.experiment.lesson import Lesson
 from ebmphys.experiment.machines import Machine
 from ebmphys.experiment.settings import Device, Flag
-from ebmphys.objectives import Objective
+from ebmphys.objectives import Objective, two_phase
 from ebmphys.train import History, Progress, Training, fit, suited
 
 _RATES = {"vae": 5e-3}
+_NATURAL_RATE = 0.1
+_CHAINS = {"negative", "positive", "k", "fantasy_chains", "sampler"}
 _HIGHER_IS_BETTER = ("log_likelihood", "elbo")
 _WATCHED = ("kl", "kl_estimate", "kl_bound", *_HIGHER_IS_BETTER)
 
@@ -56,6 +59,35 @@ class Teaching(Machine, Learning):
     quiet: Flag = False
     """No progress bar."""
 
+    @model_validator(mode="after")
+    def _used(self) -> Teaching:
+        """Refuse what would be ignored, and what comes to light only after a part of the training."""
+        given = self.model_fields_set
+        for names, why, there in (
+            (Learning.model_fields.keys(), "a vae", self.model == "vae"),
+            ({"latent"}, f"a {self.model}, but for a vae", self.model != "vae"),
+            ({"objective", "positive", "gradient", "stop_early"}, "a dbn", self.model == "dbn"),
+            ({"positive"}, f"a {self.model}, but for a bm or dbm", self.model not in ("bm", "dbm")),
+            (_CHAINS, "the pseudo-likelihood, which needs no draws", self.objective == "pseudo-likelihood"),
+            ({"fantasy_chains"}, f"--negative {self.negative}", self.negative in ("cd", "exact")),
+            ({"k", "sampler"}, "--negative exact", self.negative == "exact"),
+        ):
+            unused = sorted(given & names) if there else []
+            if unused:
+                raise ValueError(f"--{unused[0].replace('_', '-')} is not for {why}")
+        if self.objective == "pseudo-likelihood" and self.model == "dbm":
+            raise ValueError("--objective pseudo-likelihood is not for a dbm, whose hidden units cannot be summed out")
+        if self.gradient == "natural" and self.optimizer != "sgd":
+            raise ValueError("--gradient natural needs --optimizer sgd: adam would rescale what it has scaled")
+        return self
+
+
+class Outcome(NamedTuple):
+    """How a training went, and what speaks against what came out, in words."""
+
+    history: History
+    warnings: list[str]
+
 
 def train(
     settings: Teaching,
@@ -67,12 +99,16 @@ def train(
     hidden: tuple[Tensor, Tensor] | None = None,
     part: int = 0,
     parts: int = 1,
-) -> History:
+) -> Outcome:
     """Fit a model to the lesson and save it; with ``hidden``, data to learn and held back of a layer within a model.
 
     It is number ``part`` of ``parts`` trainings that share the seconds. Raises ValueError where stopping early has
-    nothing to go by, and KeyboardInterrupt once an interrupted training is saved.
+    nothing to go by or settings differ from those of a training that is resumed, and KeyboardInterrupt once an
+    interrupted training is saved.
     """
+    resume = settings.resume and out.exists()
+    if resume:
+        check_same(settings, out)
     learn, held = (lesson.learn, lesson.held) if hidden is None else hidden
     augment = lesson.augment if hidden is None else ()
     monitors = suited(model, objective, held, lesson.target if hidden is None else None, lesson.beta)
@@ -83,7 +119,7 @@ def train(
         epochs=settings.epochs,
         batch_size=min(settings.batch_size, len(learn)),
         optimizer=settings.optimizer,
-        learning_rate=settings.learning_rate or _RATES.get(settings.model, Training.learning_rate),
+        learning_rate=settings.learning_rate or _rate(settings),
         schedule=settings.schedule,
         cpu_seconds=None if settings.cpu_seconds is None else settings.cpu_seconds / parts,
         monitor_every=settings.monitor_every,
@@ -102,9 +138,25 @@ def train(
             monitors=monitors,
             on_epoch=bar,
             checkpoint=out,
-            resume=settings.resume and out.exists(),
+            resume=resume,
             provenance=lesson.origin,
         )
     if history.stopped == "interrupted":
         raise KeyboardInterrupt
-    return history
+    negative = getattr(two_phase(objective), "negative", None)
+    return Outcome(history, [*filter(None, [*history.doubts.values(), getattr(negative, "warning", "")])])
+
+
+def check_same(settings: Teaching, out: Path) -> None:
+    """Raise ValueError unless a fit that is to be resumed was begun with these settings, its length apart."""
+    length = ("epochs", "cpu_seconds", "monitor_every")
+    theirs, mine = load(out).provenance.get("settings", {}), settings.what()
+    for name in (mine.keys() | theirs.keys()) - set(length):
+        if mine.get(name) != theirs.get(name):
+            raise ValueError(
+                f"{out} cannot be resumed: {name} was {theirs.get(name)!r} there and is {mine.get(name)!r} now"
+            )
+
+
+def _rate(settings: Teaching) -> float:
+    return _NATURAL_RATE if settings.gradient == "natural" else _RATES.get(settings.model, Training.learning_rate)

@@ -31,6 +31,7 @@ PANELS = (
     "correlation_length",
 )
 _DODGE = 0.012  # of the range of temperatures, so that ensembles that agree can both be seen
+_SPREAD = 0.036  # of the range, that all of them may take
 
 
 def curves(table: Mapping[str, Any], observables: Sequence[str] = PANELS) -> Figure:
@@ -61,7 +62,7 @@ def _panel(upper: Axes, lower: Axes, table: Mapping[str, Any], name: str) -> Non
     colour, marker = colours(names[0], names[1:]), markers(names[0], names[1:])
     rows = [r for r in table["rows"] if r["observable"] == name and r["value"] is not None]
     temperatures = sorted({r["temperature"] for r in rows})
-    dodge = _DODGE * (temperatures[-1] - temperatures[0])
+    dodge = min(_DODGE, _SPREAD / len(names)) * (temperatures[-1] - temperatures[0])
     _exact(upper, table, name, rows)
     for k, ensemble in enumerate(names):
         own = sorted((r for r in rows if r["sample"] == ensemble), key=lambda r: r["temperature"])
@@ -73,7 +74,9 @@ def _panel(upper: Axes, lower: Axes, table: Mapping[str, Any], name: str) -> Non
             "elinewidth": 1.2,
             "capsize": 2,
         }
-        where = {r["temperature"]: r["temperature"] + (k - (len(names) - 1) / 2) * dodge for r in own}
+        # The reference, first, stays in its place; samples are to its right and left in turn.
+        aside = dodge * ((k + 1) // 2) * (1 if k % 2 else -1)
+        where = {r["temperature"]: r["temperature"] + aside for r in own}
         for axes, what in ((upper, "value"), (lower, "deviation")):
             points = [r for r in own if r[what] is not None]
             x, y = [where[r["temperature"]] for r in points], [r[what] for r in points]
@@ -124,7 +127,8 @@ def pulls(table: Mapping[str, Any], temperature: float) -> Figure:
     axes.axvline(0, color=INK, linewidth=0.8)
     for k, sample in enumerate(table["samples"]):
         own = {r["observable"]: r["z"] for r in wanted if r["sample"] == sample and r["z"] is not None}
-        height = [names.index(n) + 0.22 * (k - (len(table["samples"]) - 1) / 2) for n in own]
+        step = min(0.22, 0.7 / len(table["samples"]))
+        height = [names.index(n) + step * (k - (len(table["samples"]) - 1) / 2) for n in own]
         style: dict[str, Any] = {"color": colour[sample], "marker": marker[sample], "linestyle": "none"}
         axes.plot(list(own.values()), height, label=literal(sample), markersize=6, **style)
     largest = max((abs(r["z"]) for r in wanted if r["z"] is not None), default=0.0)

@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 INK = "#222222"
 REFERENCE = "#4d4d4d"
 EXACT = "#000000"
-# Okabe and Ito (2008), the order by contrast on white; yellow is left out.
-_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_MARKERS = ("s", "^", "D", "v", "P")  # one fewer than colours: 30 ensembles before a pair comes again
+# Okabe and Ito (2008), the order by contrast on white, without yellow; the last two are Tol's (2021).
+_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#332288")
+_MARKERS = ("s", "^", "D", "v", "P")  # prime to the colours: 40 ensembles before a pair comes again
 REFERENCE_MARKER = "o"
 WIDTH = 10.0  # inches, the width of the report's column
+_LETTERS = 11.0  # of a legend to the inch
 
 
 def colours(reference: str, samples: Sequence[str]) -> dict[str, str]:
@@ -56,7 +57,8 @@ def legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     if entries:
-        columns = min(len(entries), 6)
+        longest = max(len(label) for label in entries)
+        columns = max(1, min(len(entries), 6, int(figure.get_figwidth() * _LETTERS / (longest + 6))))
         figure.legend(
             list(entries.values()), list(entries), loc="outside lower center", ncols=columns, frameon=False, fontsize=9
         )

@@ -77,7 +77,8 @@ def test_symmetric_data_make_symmetric_machines(made, tmp_path):
 
 @pytest.mark.parametrize("name", ["exact", "fast", "random", "tempered", "trajectory", "cd"])
 def test_every_negative_phase_learns(made, tmp_path, capsys, name):
-    options = f"rbm --hidden 6 --negative {name} --k 3 --epochs 40 --learning-rate 0.02"
+    steps = "" if name == "exact" else "--k 3"
+    options = f"rbm --hidden 6 --negative {name} {steps} --epochs 40 --learning-rate 0.02"
     start = fitted(made, tmp_path / "s.pt", "rbm --hidden 6 --epochs 1 --learning-rate 1e-9", capsys)
     result = fitted(made, tmp_path / "m.pt", options, capsys)
     assert result["models"][0]["kl"] < 0.5 * start["models"][0]["kl"]
@@ -122,6 +123,30 @@ def test_a_prior_holds_weights_back(made, tmp_path):
     assert sizes[1] < 0.7 * sizes[0]
 
 
+def test_doubts_reach_whoever_asked_for_the_fit(made, tmp_path, capsys):
+    result = fitted(made, tmp_path / "m.pt", "rbm --hidden 4 --negative random --k 2 --epochs 2", capsys)
+    assert any("out of equilibrium" in warning for warning in result["models"][0]["warnings"])
+    assert (
+        main(f"fit --data {made}/a.h5 --out {tmp_path}/n.pt --model rbm --negative random --epochs 1 --quiet".split())
+        == 0
+    )
+    assert "out of equilibrium" in capsys.readouterr().out
+
+
+def test_natural_gradients_descend(made, tmp_path, capsys):
+    start = fitted(made, tmp_path / "s.pt", "rbm --hidden 6 --epochs 1 --learning-rate 1e-9", capsys)
+    options = "rbm --hidden 6 --gradient natural --optimizer sgd --epochs 20 --negative exact"
+    assert fitted(made, tmp_path / "m.pt", options, capsys)["models"][0]["kl"] < 0.5 * start["models"][0]["kl"]
+
+
+def test_more_chains_than_were_kept_need_a_burn_in(made, tmp_path, capsys):
+    fitted(made, tmp_path / "m.pt", "rbm --hidden 4 --epochs 1 --fantasy-chains 20")
+    line = (
+        f"sample --model {tmp_path}/m.pt --chains 30 --burn-in 0 --draws 1 --out {tmp_path}/m.h5 --quiet --device cpu"
+    )
+    assert main(line.split()) == 2 and "--burn-in" in capsys.readouterr().err
+
+
 def test_a_belief_net_that_is_interrupted_goes_on_bit_for_bit(made, tmp_path, monkeypatch):
     options = "dbn --hidden 5,4 --epochs 2"
     fitted(made, tmp_path / "whole.pt", options)
@@ -144,6 +169,15 @@ def test_a_belief_net_that_is_interrupted_goes_on_bit_for_bit(made, tmp_path, mo
     first, second = (load_model(tmp_path / name, "cpu").state_dict() for name in ("whole.pt", "cut.pt"))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not list(tmp_path.glob(".*layer*"))
+    # A layer begun with other settings is not taken up, and a finished net goes on without its layers.
+    with monkeypatch.context() as patch:
+        patch.setattr(belief_net, "train", interrupted)
+        calls.clear()
+        line = f"fit --data {made}/a.h5 --out {tmp_path}/other.pt --model {options} --k 3 --quiet --device cpu"
+        assert main(line.split()) == 130
+    assert main(f"fit --data {made}/a.h5 --out {tmp_path}/other.pt --model {options} --resume --quiet".split()) == 2
+    run(f"fit --data {made}/a.h5 --out {tmp_path}/cut.pt --model dbn --hidden 5,4 --epochs 4 --resume")
+    assert load(tmp_path / "cut.pt").epoch == 4 and not list(tmp_path.glob(".cut*layer*"))
 
 
 @pytest.mark.parametrize(
@@ -157,9 +191,21 @@ def test_a_belief_net_that_is_interrupted_goes_on_bit_for_bit(made, tmp_path, mo
         ("bm --reach 0.5", ("nearest neighbours",)),
         ("bm --reach 1 --hidden 2", ("no place on the lattice",)),
         ("bm --visible-unit gaussian", ("two-valued", "gaussian")),
-        ("dbm --negative exact --objective pseudo-likelihood", ("cannot be summed out",)),
+        ("dbm --objective pseudo-likelihood", ("pseudo-likelihood", "dbm")),
         ("rbm --l2 -1", ("--l2",)),
-        ("neural --visible-unit gaussian --sampler gibbs --hidden-unit potts", ("--hidden-unit",)),
+        ("rbm --hidden-unit potts", ("--hidden-unit",)),
+        ("bm --hidden-unit bit", ("--hidden-unit", "rbm, dbm or dbn")),
+        ("dbm --learn-sigma", ("--learn-sigma",)),
+        ("dbn --hidden-unit gaussian", ("spin or bit",)),
+        ("dbn --stop-early", ("--stop-early", "dbn")),
+        ("dbn --gradient centred", ("--gradient", "dbn")),
+        ("vae --negative cd", ("--negative", "vae")),
+        ("rbm --latent 3", ("--latent", "vae")),
+        ("rbm --positive mean-field", ("--positive", "bm or dbm")),
+        ("rbm --objective pseudo-likelihood --k 3", ("--k", "pseudo-likelihood")),
+        ("rbm --negative cd --fantasy-chains 10", ("--fantasy-chains", "cd")),
+        ("rbm --gradient natural", ("--optimizer sgd",)),
+        ("rbm --gradient centred", ("even", "--symmetries none")),
     ],
 )
 def test_what_does_not_fit_is_one_line(made, tmp_path, capsys, options, words):
