@@ -512,3 +512,57 @@ def test_what_is_held_back_is_no_neighbour_in_time(chains):
         assert train.max() < held.min()
     with pytest.raises(ValueError, match="leaves nothing"):
         split_chains(rows, chains, 0.001, rng("split"))
+
+
+def test_a_monitor_that_raises_costs_no_more_than_the_epoch_and_is_resumed_from(tmp_path):
+    def broken(model, objective):
+        raise ValueError("not today")
+
+    def trained(path, monitor, resume=False):
+        model, settings = rbm(), Training(epochs=7, monitor_every=3)
+        history = fit(
+            model,
+            visible_states(TARGET),
+            ContrastiveDivergence(1, rng("chains"), n_chains=20),
+            settings,
+            rng=rng("fit"),
+            monitors={"x": monitor},
+            checkpoint=path,
+            resume=resume,
+        )
+        return model, history
+
+    for number, (monitor, saved) in enumerate(((broken, 2), (at_epoch(7, broken), 7))):
+        path = tmp_path / f"{number}.pt"
+        with pytest.raises(ValueError, match="not today"):
+            trained(path, monitor)
+        assert len(load(path).history) == saved
+        resumed, history = trained(path, lambda model, objective: 1.0, resume=True)
+        whole, expected = trained(tmp_path / f"whole{number}.pt", lambda model, objective: 1.0)
+        assert [record.get("x") for record in history] == [record.get("x") for record in expected]
+        assert all(torch.equal(a, b) for a, b in zip(resumed.parameters(), whole.parameters(), strict=True))
+
+
+def at_epoch(epoch, monitor, every=3):
+    """A monitor that is fine until an epoch."""
+    looks = iter([*range(every, epoch, every), epoch])
+    return lambda model, objective: monitor(model, objective) if next(looks) == epoch else 1.0
+
+
+def test_the_seconds_of_monitors_are_not_those_of_the_training(monkeypatch):
+    clock = [0.0]
+
+    def tick():
+        clock[0] += 1.0
+        return clock[0]
+
+    def slow(model, objective):
+        clock[0] += 1000.0
+        return 0.0
+
+    monkeypatch.setattr(time, "process_time", tick)
+    settings = Training(epochs=10**6, cpu_seconds=200.0, batch_size=100, monitor_every=1)
+    history = fit(rbm(), visible_states(TARGET), Watched(), settings, rng=rng("fit"), monitors={"slow": slow})
+    assert history.stopped == "budget" and 200 <= history[-1]["seconds"] < 215 and len(history) > 5
+    rates = history.column("learning_rate")
+    np.testing.assert_allclose(rates, 3e-3 * (1 - history.column("seconds").clip(max=200) / 200), atol=1e-4)

@@ -29,7 +29,7 @@ class Teaching(Machine, Learning):
     epochs: int = Field(default=Training.epochs, ge=1)
     """Passes over the data."""
     cpu_seconds: float | None = Field(default=None, gt=0)
-    """End after so many seconds of CPU, if that comes first."""
+    """End after so many seconds of CPU, if that comes first; the looks of --monitor-every are not counted."""
     batch_size: int = Field(default=Training.batch_size, ge=1)
     """Configurations an update."""
     optimizer: Literal["adam", "sgd"] = "adam"

@@ -46,6 +46,11 @@ class FastPersistent:
     def chains(self) -> Chains | None:
         return self.slow.chains
 
+    @property
+    def make_sampler(self) -> MakeSampler:
+        """What steps the chains of a model."""
+        return self.slow.make_sampler
+
     def draw(self, model: EnergyModel, v: Tensor) -> Draws:
         with self._added(model):
             return self.slow.draw(model, v)

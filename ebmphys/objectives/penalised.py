@@ -16,9 +16,10 @@ _FREE = ("bias", "log_precision")  # how the parameters that no prior holds are 
 class Penalised:
     """objective + (l1 sum |w| + l2/2 sum w^2) / ``n_data``, over the weights that learn.
 
-    With ``n_data`` the number of configurations it is minus the log posterior per configuration under independent
-    priors, Laplace exp(-l1 |w|) and Gaussian of variance 1 / l2, so its minimum is the MAP estimate, whatever the batch
-    size; with n_data = 1 it is plain weight decay. Biases and learned widths are left free.
+    With ``n_data`` the number of configurations, and an objective in nats per configuration (the likelihood, or the
+    pseudo-likelihood in its place), it is minus the log posterior per configuration under independent priors, Laplace
+    exp(-l1 |w|) and Gaussian of variance 1 / l2, so its minimum is the MAP estimate, whatever the batch size; with
+    n_data = 1 it is plain weight decay. Biases and learned widths are left free.
     Raises ValueError for a strength that is negative, or n_data < 1.
     """
 

@@ -15,12 +15,13 @@ from ebmphys.units import Unit
 
 
 class PseudoLikelihood:
-    """Minus the mean over sites (and the batch) of log p(x_i | all other visible sites), in nats (Besag 1975).
+    """Minus sum_i log p(x_i | rest), in nats per configuration, averaged over the batch (Besag 1975).
 
     Consistent, though less precise than the likelihood, and exact without a chain. Through the conditionals where every
     site is visible. Where hidden units are summed out, through the free energies with one site changed,
     log p = -log sum over the values a of exp(F(v) - F(v, v_i = a)), n_visible of them a configuration; ``sites`` of
-    them, drawn anew each batch with ``rng``, make that affordable and leave the mean as it is.
+    them, drawn anew each batch with ``rng`` and counted n_visible / sites times, make that affordable and leave the
+    mean over draws as it is. A prior weighs against this sum as against the likelihood (``Penalised``).
     (batch, n_visible) -> scalar. Raises ValueError for units without a finite number of values, for hidden units
     that cannot be summed out, and for ``sites`` without ``rng``.
     """
@@ -40,8 +41,9 @@ class PseudoLikelihood:
         if not model.sums_out_hidden:
             raise ValueError(f"hidden units of {type(model).__name__} cannot be summed out: use TwoPhase")
         if model.n_sites == model.n_visible:
-            return -torch.cat([_given_the_rest(model, v, name) for name in model.blocks], -1).mean()
-        return -self._by_changes(model, v).mean()
+            return -torch.cat([_given_the_rest(model, v, name) for name in model.blocks], -1).sum(-1).mean()
+        found = self._by_changes(model, v)
+        return -found.sum(0).mean() * (model.n_visible / len(found))
 
     def _by_changes(self, model: EnergyModel, v: Tensor) -> Tensor:
         """log p(v_i | the rest) of the chosen sites; -> (sites, batch)."""

@@ -17,6 +17,8 @@ from ebmphys.samplers import BlockGibbs, Chains, advance, can_flip, offer_flips
 
 Parameters = dict[str, Tensor]
 
+_FEWEST = 0.05  # the mean acceptance below which a link of the ladder counts as broken
+
 
 class TrajectoryTempered:
     """Parallel trajectory tempering: past parameters of the same training are the ladder, the model its last rung.
@@ -24,21 +26,21 @@ class TrajectoryTempered:
     An update takes k steps of the chains of every rung and offers each pair of neighbours k, k + 1 a trade of visible
     configurations, accepted with min(1, exp(F_k(v_k) + F_k+1(v_k+1) - F_k(v_k+1) - F_k+1(v_k))), hidden units drawn
     anew (of all sites with E, where those cannot be summed out). The first rung is the model as it began, in which
-    chains move freely. Where the mean acceptance with the last rung falls below ``acceptance`` the model as it is
-    becomes a rung; beyond ``most`` rungs the one that its neighbours need least is dropped.
+    chains move freely. Where the mean acceptance with the last rung falls below ``acceptance`` the model and chains of
+    the update before become a rung, as the last that still traded with it (the present ones, if those before are that
+    rung); beyond ``most`` rungs the one that its neighbours need least is dropped.
     Learning starts as with ``Persistent``; ``chains`` are the model's own, ``swap_rate`` (n_rungs,) the mean acceptance
-    of the last trades, the last with the model itself. Bereux, Decelle, Furtlehner and Seoane (2023, 2025).
+    of the last trades, the last with the model itself; ``warning`` says where one is below 0.05, too few for chains to
+    travel. Bereux, Decelle, Furtlehner and Seoane (2023, 2025).
     Raises ValueError for counts < 1 and an acceptance outside (0, 1).
     """
-
-    warning = ""
 
     def __init__(
         self,
         k: int,
         rng: torch.Generator,
         n_chains: int = 500,
-        acceptance: float = 0.3,
+        acceptance: float = 0.4,
         most: int = 30,
         flips: bool = True,
         make_sampler: MakeSampler = BlockGibbs,
@@ -52,6 +54,7 @@ class TrajectoryTempered:
         self.ladder: list[Chains] = []  # of every rung, then of the model
         self.swap_rate: Tensor | None = None
         self._parameters: list[Parameters] = []
+        self._before: tuple[Parameters, Tensor] | None = None  # the model and its chains at the last update
         self._models: list[EnergyModel] = []
 
     @property
@@ -59,11 +62,18 @@ class TrajectoryTempered:
         """The model's own chains, None before the first update."""
         return self.ladder[-1] if self.ladder else None
 
+    @property
+    def warning(self) -> str:
+        rate = 1.0 if self.swap_rate is None else float(self.swap_rate.min())
+        if rate >= _FEWEST:
+            return ""
+        return f"neighbours along the training trade with probability {rate:.2g} only: chains do not travel"
+
     @torch.no_grad()
     def draw(self, model: EnergyModel, v: Tensor) -> Draws:
         if not self.ladder:
             self.ladder = [at_data(self.make_sampler(model), v, self.n_chains, rng=self.rng)]
-            self._add_rung(model)
+            self._add_rung(_parameters(model), self.ladder[-1].x)
         models = [*self._rung_models(model), model]
         for rung, chains in zip(models, self.ladder, strict=True):
             if self.flips and can_flip(rung):
@@ -76,7 +86,8 @@ class TrajectoryTempered:
                 rates[k] = trade(models[k], models[k + 1], self.ladder[k], self.ladder[k + 1])
         self.swap_rate = torch.stack(rates)
         if float(self.swap_rate[-1]) < self.acceptance:
-            self._add_rung(model)
+            self._add_rung(*self._last_to_trade(model))
+        self._before = _parameters(model), self.ladder[-1].x.clone()
         return Draws(self.ladder[-1].x)
 
     def rungs(self) -> list[Parameters]:
@@ -89,19 +100,36 @@ class TrajectoryTempered:
 
         log of (weight under k + 1) / (weight under k), F_k - F_k+1, at the chains of k, and minus that at the chains
         of k + 1; (n_chains,) float64 each. log Z of the model is that of the first rung and the sum of the bridges.
+        The model may differ from the one last learned, as averaged parameters do, while the chains are draws of the
+        latest ones: copies of them take k steps under the model given first. Further off they need more, taken by
+        ``draw`` with this model. Nothing of the training changes.
         """
         models = [*self._rung_models(model), model]
+        x = [chains.x for chains in self.ladder[:-1]] + [self._settled(model)]
         pairs = []
         for k in range(len(models) - 1):
-            own, other = _costs(models[k], models[k + 1], self.ladder[k].x, self.ladder[k + 1].x)
+            own, other = _costs(models[k], models[k + 1], x[k], x[k + 1])
             pairs.append((own[0] - own[1], other[1] - other[0]))
         return pairs
 
-    def _add_rung(self, model: EnergyModel) -> None:
-        """The model becomes a rung, with copies of its chains, which are at home there."""
-        self._parameters.append({name: value.detach().clone() for name, value in model.state_dict().items()})
-        own = self.ladder[-1]
-        self.ladder.insert(-1, Chains(own.x.clone(), own.beta.clone(), self.rng))
+    def _settled(self, model: EnergyModel) -> Tensor:
+        """The model's chains k steps on, by copies and random numbers that are given back; -> (n_chains, n_sites)."""
+        own, state = self.ladder[-1], self.rng.get_state()
+        copies = Chains(own.x.clone(), own.beta.clone(), self.rng)
+        advance(self.make_sampler(model), copies, self.k)
+        self.rng.set_state(state)
+        return copies.x
+
+    def _last_to_trade(self, model: EnergyModel) -> tuple[Parameters, Tensor]:
+        """The model and its chains of the update before; as they are now where those are the last rung already."""
+        if self._before is None or _equal(self._before[0], self._parameters[-1]):
+            return _parameters(model), self.ladder[-1].x
+        return self._before
+
+    def _add_rung(self, parameters: Parameters, x: Tensor) -> None:
+        """A rung next to the model, with copies of chains that are at home there."""
+        self._parameters.append(parameters)
+        self.ladder.insert(-1, Chains(x.clone(), self.ladder[-1].beta.clone(), self.rng))
         if len(self._parameters) > self.most and self.swap_rate is not None:
             # Of two steps in a row the easiest: its neighbours are nearest to each other.
             least = 1 + int((self.swap_rate[:-1] * self.swap_rate[1:])[: self.most - 1].argmax())
@@ -117,7 +145,9 @@ class TrajectoryTempered:
 
     def state_dict(self) -> dict[str, Any]:
         x = [chains.x.clone() for chains in self.ladder]
-        return {"rng": self.rng.get_state(), "rungs": self.rungs(), "x": x}
+        before = {} if self._before is None else {"parameters": dict(self._before[0]), "x": self._before[1]}
+        rate = None if self.swap_rate is None else self.swap_rate.clone()
+        return {"rng": self.rng.get_state(), "rungs": self.rungs(), "x": x, "before": before, "swap_rate": rate}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         if state["x"] and len(state["x"][0]) != self.n_chains:
@@ -128,8 +158,22 @@ class TrajectoryTempered:
         place = self.rng.device
         one = torch.tensor(1.0, device=place)
         self.ladder = [Chains(x.to(place, copy=True), one.clone(), self.rng) for x in state["x"]]
-        self._parameters = [{name: p.to(place, copy=True) for name, p in rung.items()} for rung in state["rungs"]]
-        self._models, self.swap_rate = [], None
+        self._parameters = [_placed(rung, place) for rung in state["rungs"]]
+        before, rate = state["before"], state["swap_rate"]
+        self._before = (_placed(before["parameters"], place), before["x"].to(place, copy=True)) if before else None
+        self._models, self.swap_rate = [], None if rate is None else rate.to(place, copy=True)
+
+
+def _parameters(model: EnergyModel) -> Parameters:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def _placed(parameters: Parameters, place: torch.device) -> Parameters:
+    return {name: value.to(place, copy=True) for name, value in parameters.items()}
+
+
+def _equal(one: Parameters, other: Parameters) -> bool:
+    return all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 @torch.no_grad()

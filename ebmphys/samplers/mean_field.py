@@ -16,8 +16,9 @@ def mean_field(
     """Means of the hidden units given visible ones, mu <- (1 - damping) E[x | mu elsewhere] + damping mu.
 
     Block after block, ``steps`` times, from the means of free units. Undamped, each such update raises the bound
-    log p(v) >= <-beta E>_q + S(q) - log Z of the factorised q, so it converges; at the means <E>_q = E(v, mu). Exact
-    where hidden units do not act on each other. (*batch, n_visible) -> (*batch, n_sites), v first.
+    log p(v) >= <-beta E>_q + S(q) - log Z of the factorised q, so it converges. For two-valued units <E>_q = E(v, mu):
+    the energy is linear in each of them; units with a square of their own in E add its variance. Exact where hidden
+    units do not act on each other. (*batch, n_visible) -> (*batch, n_sites), v first.
     Raises ValueError for steps < 1, damping outside [0, 1), and hidden units whose statistics are not their values.
     """
     if steps < 1 or not 0 <= damping < 1:

@@ -12,12 +12,13 @@ Record = dict[str, Any]
 
 _SHARE = 0.05  # of the data, that a sign must have to count as there
 _LONG = 20.0  # steps; a tenth of the run that tau is measured in
+_STUCK = 0.05  # of the trades between two rungs of a ladder
 _OPEN = 1.0  # nats between the two ends of a bracketed likelihood
 
 
 class History(list[Record]):
-    """Records of an epoch each: ``epoch``, ``updates``, ``seconds`` (of CPU), ``learning_rate``, ``loss``, and what was
-    monitored where it was; a list of plain data, so that it is JSON as it stands.
+    """Records of an epoch each: ``epoch``, ``updates``, ``seconds`` (of CPU, monitors apart), ``learning_rate``,
+    ``loss``, and what was monitored where it was; a list of plain data, so that it is JSON as it stands.
 
     ``stopped`` says why the training ended: ``finished``, ``budget`` (of CPU seconds), ``early``, ``interrupted``,
     or is empty while it runs.
@@ -50,8 +51,9 @@ class History(list[Record]):
 
 
 def doubts(record: Record) -> dict[str, str]:
-    """What a record says against the model, in words: a missing ``sign``, a long ``tau``, an open ``bracket``."""
-    found = {"sign": _signs(record), "tau": _slow(record), "bracket": _open(record)}
+    """What a record says against the model, in words: a missing ``sign``, a long ``tau``, a ladder without ``swaps``,
+    an open ``bracket``."""
+    found = {"sign": _signs(record), "tau": _slow(record), "swaps": _stuck(record), "bracket": _open(record)}
     return {name: words for name, words in found.items() if words}
 
 
@@ -75,6 +77,13 @@ def _slow(record: Record) -> str:
     if tau < _LONG:
         return ""
     return f"the chains need {tau:.0f} steps or more to forget (tau): the gradient may be that of another model"
+
+
+def _stuck(record: Record) -> str:
+    rate = record.get("swap_rate", 1.0)
+    if not rate < _STUCK:
+        return ""
+    return f"two rungs of the ladder trade {rate:.1%} of the time: no chain travels past them, take more rungs"
 
 
 def _open(record: Record) -> str:

@@ -46,10 +46,11 @@ def fit(
     Every row counts, duplicates included. The data may be of any type and on any device: batches are moved to the
     model's. ``augment`` maps each batch by symmetries of the data; gradients go through ``transforms`` before the
     optimizer sees them, those suited to the model unless told; ``monitors`` are measured every ``monitor_every``
-    epochs and at the end, on the parameters that the run would end with. ``on_epoch`` is handed each record.
+    epochs and at the end, on the parameters that the run would end with; their CPU seconds do not count as the run's,
+    neither for its budget nor for its learning rate. ``on_epoch`` is handed each record.
     With ``checkpoint`` the training is saved there every ``checkpoint_seconds`` and at the end, ``provenance`` with it,
     and ``resume`` continues what is there bit for bit. Ctrl-C (KeyboardInterrupt) ends the training at the last whole
-    epoch, saved and returned.
+    epoch, saved and returned; where a monitor raises, that much is saved too before the error goes on.
     Raises ValueError for data that the model cannot have made, a loss that is not finite, or a checkpoint of another
     training; FileNotFoundError where there is nothing to resume.
     """
@@ -83,7 +84,7 @@ def fit(
             run.epoch += 1
             record = _record(run, float(total) / len(data))
             if run.epoch % settings.monitor_every == 0:
-                record |= measure(run, monitors)
+                record |= _look(run, monitors, saves, whole)
             run.judge(record)
             run.history.append(record)
             whole = run.checkpoint()
@@ -93,7 +94,7 @@ def fit(
                 saves.write(whole)
         run.history.stopped = run.stopped()
         if run.history and not set(monitors) <= set(run.history[-1]):
-            run.history[-1] |= measure(run, monitors)
+            run.history[-1] |= _look(run, monitors, saves, whole)
             run.judge(run.history[-1])
     except KeyboardInterrupt:
         run.restore(whole)
@@ -109,6 +110,7 @@ def fit(
 def measure(run: Run, monitors: Mapping[str, Monitor]) -> dict[str, float]:
     """Every monitor on the parameters that the run would end with now, if it judged nothing better before."""
     latest: Parameters = run.latest()
+    began = time.process_time()
     try:
         run.model.load_state_dict(run.candidate())
         run.model.eval()
@@ -117,6 +119,17 @@ def measure(run: Run, monitors: Mapping[str, Monitor]) -> dict[str, float]:
     finally:
         run.model.load_state_dict(latest)
         run.model.train()
+        run.skip(began)
+
+
+def _look(run: Run, monitors: Mapping[str, Monitor], saves: _Saves | None, whole: Checkpoint) -> dict[str, float]:
+    """``measure``, with the last whole epoch saved where it fails: an error in a monitor must not cost the training."""
+    try:
+        return measure(run, monitors)
+    except Exception:
+        if saves is not None:
+            saves.write(whole)
+        raise
 
 
 def check_data(model: nn.Module, data: Tensor) -> None:

@@ -54,10 +54,14 @@ class Run:
         self.tick = time.process_time()
 
     def spend(self) -> float:
-        """CPU seconds of the run so far, over all its parts."""
+        """CPU seconds of the run so far, over all its parts, those of monitors apart."""
         now = time.process_time()
         self.seconds, self.tick = self.seconds + now - self.tick, now
         return self.seconds
+
+    def skip(self, since: float) -> None:
+        """Leave the CPU seconds since a reading of the clock out of account: they were not spent on training."""
+        self.tick += time.process_time() - since
 
     def set_rate(self, epoch: float) -> None:
         """The learning rate at a point of the run, in epochs or in seconds, whichever is nearer to its end."""

@@ -8,7 +8,8 @@ import torch
 from ebmphys.energies import RBM
 from ebmphys.exact.enumeration import log_weights, visible_states
 from ebmphys.objectives import FastPersistent, FromData, Persistent, RandomStart, Tempered, TrajectoryTempered, TwoPhase
-from ebmphys.samplers import Chains
+from ebmphys.samplers import BlockGibbs, Chains, Metropolis
+from ebmphys.train.monitors.persistent import copied_chains
 from ebmphys.units import Bit, Spin
 from tests.objectives.exactly import data_of, deviations, gradient, kl_gradient, rng, small_rbm
 from tests.samplers.laws import exact_draws, p_value
@@ -75,6 +76,15 @@ def test_fast_weights_at_rate_zero_change_nothing():
     for _ in range(3):
         one, other = (gradient(model, TwoPhase(phase)(model, data)) for phase in (slow, fast))
         assert torch.equal(one, other) and torch.equal(slow.chains.x, fast.chains.x)
+
+
+def test_fast_weights_tell_what_steps_their_chains():
+    phase = FastPersistent(1, rng("stepped"), 10, make_sampler=Metropolis)
+    model = small_rbm()
+    phase.draw(model, torch.ones(4, 6))
+    sampler, copies = copied_chains(model, TwoPhase(phase), 5, rng("copies"))
+    assert type(sampler) is Metropolis and len(copies.x) == 5
+    assert FastPersistent(1, rng(), 10).make_sampler is BlockGibbs
 
 
 def test_fast_weights_follow_the_gradient_and_decay():

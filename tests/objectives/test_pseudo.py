@@ -12,7 +12,7 @@ from tests.objectives.exactly import data_of, gradient, machines, randomised, rn
 
 
 def by_enumeration(model, v):
-    """Mean of -log p(v_i | the rest) from the joint law of all visible states."""
+    """Minus sum_i log p(v_i | the rest), averaged over v, from the joint law of all visible states."""
     law, states = torch.softmax(log_weights(model), 0), visible_states(model)
     place = lambda x: (x[:, None] == states).all(-1).double().argmax(1)  # noqa: E731
     terms = []
@@ -21,7 +21,7 @@ def by_enumeration(model, v):
         turned[:, i] = sum(model.visible_unit.values) - v[:, i]
         here, there = law[place(v)], law[place(turned)]
         terms.append(-(here / (here + there)).log())
-    return float(torch.stack(terms).mean())
+    return float(torch.stack(terms).sum(0).mean())
 
 
 @pytest.mark.parametrize("name", ["visible", "visible bits", "rbm", "rbm bits"])
@@ -46,7 +46,7 @@ def test_visible_potts_units_have_all_their_states():
     model = randomised(RBM(2, 3, Potts(3), Spin(), device="cpu")).double()
     states = torch.cartesian_prod(torch.arange(3.0), torch.arange(3.0)).double()
     law = torch.softmax(-model.free_energy(states), 0).reshape(3, 3)
-    expected = -(torch.log(law / law.sum(0)) + torch.log(law / law.sum(1, keepdim=True))) / 2
+    expected = -(torch.log(law / law.sum(0)) + torch.log(law / law.sum(1, keepdim=True)))
     found = torch.stack([PseudoLikelihood()(model, row[None]) for row in states])
     torch.testing.assert_close(found, expected.flatten())
 
@@ -122,6 +122,20 @@ def test_map_is_where_prior_and_likelihood_balance():
     index = int(bond[0]) * 6 + int(bond[1])
     balance = float(len(data) * ((law - q) @ pairs)[index]) - 50 * float(model.weights[0].detach())
     assert abs(balance) < 1e-3 < 1 < abs(50 * float(model.weights[0].detach()))
+
+
+def test_map_by_pseudo_likelihood_of_independent_sites_is_that_of_the_likelihood():
+    """Where sites do not act on each other the two are one function of the fields."""
+    model = randomised(RBM(3, 1, device="cpu").double())
+    with torch.no_grad():
+        model.weights.zero_()
+    v = visible_states(model)[1:6].double()
+    objective = Penalised(PseudoLikelihood(), l2=3.0, n_data=len(v))
+    pseudo = gradient(model, objective(model, v))
+    energies = model.free_energy(visible_states(model).double())
+    likelihood = model.free_energy(v).mean() + torch.logsumexp(-energies, 0)
+    torch.testing.assert_close(objective(model, v).detach(), likelihood.detach())
+    torch.testing.assert_close(pseudo, gradient(model, likelihood))
 
 
 def test_penalties_pass_on_the_state_and_the_phases():

@@ -6,8 +6,9 @@ import math
 import pytest
 import torch
 
-from ebmphys.energies import RBM, BoltzmannMachine
+from ebmphys.energies import RBM, BoltzmannMachine, Ising
 from ebmphys.exact.enumeration import log_partition, log_weights, visible_states
+from ebmphys.lattice import Lattice
 from ebmphys.objectives import TrajectoryTempered, TwoPhase
 from ebmphys.objectives.trajectory import trade, trade_chance
 from ebmphys.samplers import Chains
@@ -103,16 +104,79 @@ def two_modes(strength):
     return model
 
 
+class AtTheFall(TrajectoryTempered):
+    """A ladder whose rungs are the models that no longer trade with the last one."""
+
+    def _last_to_trade(self, model):
+        return {name: value.clone() for name, value in model.state_dict().items()}, self.chains.x
+
+
+def learned(make, rate, updates=40):
+    """The phase of a machine that learns the 4 x 4 Ising model at T = 2.5 in large steps, and the machine."""
+    ising = Ising(Lattice((4, 4)), device="cpu")
+    data = exact_draws(ising, 1 / 2.5, 200, 5)
+    model = small_rbm(scale=0.01, n_visible=16, n_hidden=8)
+    objective = TwoPhase(make(2, rng("learned"), 500))
+    optimizer = torch.optim.Adam(model.parameters(), rate)
+    for _ in range(updates):
+        optimizer.zero_grad()
+        objective(model, data).backward()
+        optimizer.step()
+    return objective.negative, model
+
+
+def links(phase, model, updates=60):
+    """The mean acceptance between neighbouring rungs in equilibrium; (n_rungs - 1,), the link to the model apart."""
+    phase.acceptance, rates = 1e-9, []
+    for _ in range(updates):
+        phase.draw(model, torch.ones(1, model.n_visible))
+        rates.append(phase.swap_rate[:-1])
+    return torch.stack(rates[updates // 3 :]).mean(0)
+
+
+def test_every_link_holds_after_a_training_in_large_steps():
+    whole, broken = (links(*learned(make, 0.05)) for make in (TrajectoryTempered, AtTheFall))
+    assert len(whole) >= 4 and whole.min() > 0.3
+    assert broken.min() < 0.4 / 2  # control
+
+
+def test_the_first_model_alone_is_followed_by_the_present_one():
+    phase = TrajectoryTempered(2, rng("leap"), 300)
+    model = trained(phase, 1, growth=2.0)
+    phase.draw(model, torch.ones(20, 6))
+    assert phase.swap_rate < 0.4 and len(phase.rungs()) == 2
+    assert torch.equal(phase.rungs()[-1]["weights"], model.weights)
+
+
+def test_a_broken_link_is_said():
+    phase = TrajectoryTempered(2, rng("broken"), 300)
+    assert phase.warning == ""
+    model = trained(phase, 10)
+    assert phase.warning == "" and phase.swap_rate.min() > 0.05
+    with torch.no_grad():
+        model.weights[:, 0] = 8.0
+    phase.ladder[0].x[:, :6] = torch.tensor([1.0, -1.0]).repeat(3)
+    phase.draw(model, torch.ones(20, 6))
+    assert phase.swap_rate.min() < 0.05 and "do not travel" in phase.warning
+    again = TrajectoryTempered(2, rng("other"), 300)
+    again.load_state_dict(phase.state_dict())
+    assert again.warning == phase.warning
+
+
 def test_a_rung_is_added_where_the_acceptance_falls_below_the_threshold():
     phase = TrajectoryTempered(2, rng("rungs"), 500, acceptance=0.6)
     model, rates, counts = two_modes(0.05), [], []
+    learned_before = model.weights.detach().clone()
     for _ in range(25):
+        x = None if phase.chains is None else phase.chains.x.clone()
         before = len(phase.rungs())
         phase.draw(model, torch.ones(20, 6))
         rates.append(float(phase.swap_rate[-1]))
         counts.append(len(phase.rungs()) - max(before, 1))
         if counts[-1]:
-            assert torch.equal(phase.rungs()[-1]["weights"], model.weights)
+            assert torch.equal(phase.rungs()[-1]["weights"], learned_before)
+            assert torch.equal(phase.ladder[-2].x, x)
+        learned_before = model.weights.detach().clone()
         with torch.no_grad():
             model.weights[:, 0] += 0.08
     assert sum(counts) >= 2 and counts == [int(rate < 0.6) for rate in rates]
@@ -161,6 +225,22 @@ def test_log_z_of_the_model_follows_along_the_rungs():
     assert abs(turned - log_partition(model)) > 1  # control: ratios the wrong way round
 
 
+def test_the_chains_follow_a_model_that_is_not_the_last_one_learned():
+    phase = TrajectoryTempered(5, rng("average"), 4000)
+    latest = trained(phase, 12)
+    given = two_modes(float(latest.weights[0, 0].detach()) - 0.4)  # as an average lags behind
+    before = [chains.x.clone() for chains in phase.ladder], phase.rng.get_state()
+    forward, reverse = phase.log_ratios(given)[-1]
+    assert all(torch.equal(x, chains.x) for x, chains in zip(before[0], phase.ladder, strict=True))
+    assert torch.equal(before[1], phase.rng.get_state())
+    last = two_modes(0.0)
+    last.load_state_dict(phase.rungs()[-1])
+    exact = log_partition(given) - log_partition(last)
+    own, other = (model.free_energy(phase.chains.x[:, :6]).detach().double() for model in (last, given))
+    unsettled = bennett(forward, other - own)
+    assert abs(bennett(forward, reverse) - exact) < 0.05 < abs(unsettled - exact)  # control: the latest model's chains
+
+
 def test_beyond_the_most_rungs_the_easiest_is_dropped():
     phase = TrajectoryTempered(1, rng("most"), 300, acceptance=0.9, most=3)
     model = trained(phase, 30)
@@ -171,6 +251,28 @@ def test_beyond_the_most_rungs_the_easiest_is_dropped():
     assert len(phase._models) == 3
     for rung, parameters in zip(phase._models, phase.rungs(), strict=True):
         assert torch.equal(rung.weights, parameters["weights"])
+
+
+def test_a_restored_ladder_adds_the_same_rungs():
+    phase = TrajectoryTempered(1, rng("grows"), 50, acceptance=0.7)
+    model = trained(phase, 9)
+    again, forgetful = (TrajectoryTempered(1, rng(name), 50, acceptance=0.7) for name in ("a", "b"))
+    state = copy.deepcopy(phase.state_dict())
+    again.load_state_dict(state)
+    forgetful.load_state_dict(state | {"before": {}})
+    count = len(phase.rungs())
+    while len(phase.rungs()) == count:
+        for each in (phase, again, forgetful):
+            each.draw(model, torch.ones(4, 6))
+        with torch.no_grad():
+            model.weights[:, 0] += 0.4
+    for _ in range(5):
+        assert torch.equal(again.draw(model, torch.ones(4, 6)).x, phase.draw(model, torch.ones(4, 6)).x)
+        assert all(torch.equal(one.x, two.x) for one, two in zip(phase.ladder, again.ladder, strict=True))
+        assert torch.equal(phase.swap_rate, again.swap_rate)
+    for one, two in zip(phase.rungs(), again.rungs(), strict=True):
+        assert torch.equal(one["weights"], two["weights"])
+    assert len(forgetful.rungs()) == count + 1
 
 
 def test_a_restored_ladder_is_the_same_ladder():

@@ -15,13 +15,10 @@ from ebmphys.objectives import Objective
 from ebmphys.observables import energy_per_site
 from ebmphys.train.loop import Monitor
 from ebmphys.train.monitors.likelihoods import (
-    ENUMERABLE,
     BracketedLikelihood,
-    enumerable,
     exact_kl,
     free_energy_gap,
     kl_on_data,
-    log_z_within_reach,
     mean_elbo,
     mean_importance_bound,
     mean_log_likelihood,
@@ -36,9 +33,12 @@ from ebmphys.train.monitors.persistent import (
     data_mean,
     keeps_chains,
     positive,
+    swap_rate,
+    tells_tau,
+    trades,
 )
+from ebmphys.train.monitors.reach import enumerable, law_within_reach, log_z_within_reach, two_valued
 from ebmphys.train.monitors.weights import ranks, singular_value
-from ebmphys.units import Unit
 
 __all__ = [
     "BracketedLikelihood",
@@ -56,6 +56,7 @@ __all__ = [
     "mean_log_likelihood",
     "singular_value",
     "suited",
+    "swap_rate",
 ]
 
 
@@ -64,17 +65,19 @@ def suited(
 ) -> dict[str, Monitor]:
     """The monitors that a model and its objective allow, by name.
 
-    ``kl``, exact, where the target's law can be enumerated. For an energy ``log_likelihood`` of the validation data, or
-    ``kl_estimate`` where the target's log Z is known, with ``_low`` and ``_high`` beside it where log Z is bracketed;
-    for a VAE ``elbo``, or ``kl_bound`` (importance-weighted, above the true KL). Neither where log Z is out of reach
-    (continuous hidden units on many visible sites). With persistent chains what ``against_data`` gives and
-    ``chain_tau``; of machines of two layers the largest ``singular_value_1``, ``_2``, ``_3`` of the weights.
+    ``kl``, exact, where both laws can be enumerated, the target's and the model's. For an energy ``log_likelihood`` of
+    the validation data, or ``kl_estimate`` where the target's log Z is known, with ``_low`` and ``_high`` beside it
+    where log Z is bracketed; for a VAE ``elbo``, or ``kl_bound`` (importance-weighted, above the true KL). Neither
+    where log Z is out of reach (continuous hidden units on many visible sites, hidden units that act on each other).
+    With persistent chains what ``against_data`` gives, and ``chain_tau`` where it can be told (``tells_tau``) or, of
+    chains that trade along a ladder, ``swap_rate``; of machines of two layers the largest ``singular_value_1``, ``_2``,
+    ``_3`` of the weights.
     """
-    if target is not None and not (_two_valued(target) and _two_valued(model)):
+    if target is not None and not (two_valued(target) and two_valued(model)):
         target = None  # a density has no KL from a law of two-valued spins
     monitors: dict[str, Monitor] = {}
     known = target
-    if target is not None and target.n_visible <= ENUMERABLE:
+    if target is not None and law_within_reach(target) and law_within_reach(model):
         monitors["kl"], target = exact_kl(target, beta), None
     if isinstance(model, VAE):
         bound = _on_data(target, beta, validation, mean_importance_bound(validation))
@@ -84,7 +87,11 @@ def suited(
     if log_z_within_reach(model):
         monitors |= _likelihood(model, objective, validation, target, beta)
     if keeps_chains(objective):
-        monitors |= against_data(model, validation, known) | {"chain_tau": chain_tau()}
+        monitors |= against_data(model, validation, known)
+    if trades(objective):
+        monitors["swap_rate"] = swap_rate
+    if tells_tau(model, objective):
+        monitors["chain_tau"] = chain_tau()
     return monitors | {f"singular_value_{rank}": singular_value(rank) for rank in ranks(model)}
 
 
@@ -135,8 +142,3 @@ def _on_data(target: EnergyModel | None, beta: float, v: Tensor, likelihood: Mon
         return None if target is None else kl_on_data(target, beta, v, likelihood)
     except ValueError:
         return None
-
-
-def _two_valued(model: nn.Module) -> bool:
-    unit: Unit | None = getattr(model, "visible_unit", None)
-    return unit is not None and len(unit.values) == 2

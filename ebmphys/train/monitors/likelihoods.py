@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from ebmphys.energies import EnergyModel
-from ebmphys.exact.enumeration import MOST_SITES
 from ebmphys.generators import VAE
 from ebmphys.likelihood import Bracket, ais, bracket, importance_bound, kl_to_exact, log_likelihood, log_partition
 from ebmphys.objectives import ELBO, Objective
@@ -14,10 +13,11 @@ from ebmphys.rng import generator
 from ebmphys.train.loop import Monitor
 from ebmphys.train.monitors.once import Once
 from ebmphys.train.monitors.persistent import copied_chains
+from ebmphys.train.monitors.reach import affordable, enumerable
 
-ENUMERABLE = 16  # summing over more units takes longer than the training between two evaluations
 _ROWS = 1024  # at a time, so that the weights of a bound stay small
 _STEPS, _CHAINS = 500, 200  # of a bracket, each way
+_ALONE = 2000  # steps without chains to melt
 
 
 def exact_kl(target: EnergyModel, beta: float) -> Monitor:
@@ -29,7 +29,8 @@ def mean_log_likelihood(v: Tensor, seed: int = 0) -> Monitor:
     """<log p(v)> in nats per configuration of data that are not trained on.
 
     log Z exactly where a side has up to 16 units; by a short annealed importance sampling where not, then on average
-    too low, and the likelihood too high, by an amount of the order of its error.
+    too low, and the likelihood too high, by an amount of the order of its error. Its 2000 steps are fewer, down to 50,
+    where a sweep has more than four blocks (``affordable``).
     """
 
     def monitor(model: nn.Module, objective: Objective) -> float:
@@ -39,7 +40,8 @@ def mean_log_likelihood(v: Tensor, seed: int = 0) -> Monitor:
             log_z = log_partition(model)
         else:
             rng = generator(seed, "monitor", "ais", device=model.device)
-            log_z = ais(model, rng=rng, steps=2000, chains=200).value
+            steps = affordable(_ALONE, len(model.blocks))
+            log_z = ais(model, rng=rng, steps=steps, chains=_CHAINS).value
         return float(log_likelihood(model, v, log_partition=log_z).mean())
 
     return monitor
@@ -81,7 +83,9 @@ class BracketedLikelihood:
     """<log p(v)> of data that are not trained on, with log Z bracketed from the persistent chains: three monitors.
 
     ``value`` from Bennett's combination of both ends, ``low`` and ``high`` from log Z annealed down from the chains and
-    up from independent units, on average above and below it. Computed once for one set of parameters.
+    up from independent units, on average above and below it. Computed once for one set of parameters, in 500 steps each
+    way; where a sweep has more than four blocks, as on a complete graph, in fewer, down to 50 (``affordable``): the
+    ends are then further apart, and say so.
     """
 
     def __init__(self, v: Tensor, seed: int = 0) -> None:
@@ -102,7 +106,7 @@ class BracketedLikelihood:
     def _measure(self, model: EnergyModel, objective: Objective) -> Bracket:
         rng = generator(self.seed, "monitor", "bracket", device=model.device)
         _, copies = copied_chains(model, objective, _CHAINS, rng)
-        return bracket(model, copies.x, rng=rng, steps=_STEPS)
+        return bracket(model, copies.x, rng=rng, steps=affordable(_STEPS, len(model.blocks)))
 
 
 def kl_on_data(target: EnergyModel, beta: float, v: Tensor, likelihood: Monitor) -> Monitor:
@@ -114,18 +118,3 @@ def kl_on_data(target: EnergyModel, beta: float, v: Tensor, likelihood: Monitor)
     lower, upper = target.visible_unit.values
     entropy = float(log_likelihood(target, torch.where(v > 0, upper, lower), beta).mean())  # spins and bits alike
     return lambda model, objective: entropy - likelihood(model, objective)
-
-
-def enumerable(model: EnergyModel) -> bool:
-    """Whether log Z can be summed in little time: a side with up to 16 units."""
-    hidden = model.n_sites - model.n_visible
-    return min(model.n_visible, hidden or model.n_visible) <= ENUMERABLE
-
-
-def log_z_within_reach(model: EnergyModel) -> bool:
-    """Whether log Z can be summed, or annealed from infinite temperature, where continuous hidden units have none."""
-    if not model.sums_out_hidden:
-        return False
-    if all(model.units[name].values for name in model.hidden_blocks):
-        return True
-    return bool(model.visible_unit.values) and model.n_visible <= MOST_SITES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -14,9 +15,10 @@ from ebmphys.rng import generator
 from ebmphys.samplers import BlockGibbs, Chains, Sampler, advance
 from ebmphys.stats import tau_int
 from ebmphys.train.loop import Monitor
+from ebmphys.train.monitors.reach import LEAST_STEPS, affordable
 
 SIDE_STEPS, SIDE_CHAINS = 200, 100  # of the run beside the training; a tau beyond a tenth of it is a lower bound
-SETTLING = 50  # steps
+SETTLING, LEAST_SETTLING = 50, 12  # steps
 
 Observable = Callable[[Tensor], Tensor]
 
@@ -42,17 +44,18 @@ def visible_chains(model: nn.Module, objective: Objective) -> Tensor:
 def copied_chains(model: nn.Module, objective: Objective, most: int, rng: torch.Generator) -> tuple[Sampler, Chains]:
     """The first chains, ``most`` of them, as copies with a generator of their own, and a sampler to move them.
 
-    They come out in equilibrium with the parameters given, as far as fifty steps take them there: those that the
-    monitors judge may be averages, and the chains follow the latest. Raises ValueError where there are none.
+    They come out in equilibrium with the parameters given, as far as fifty steps take them there, or fewer, down to
+    twelve, of a heat bath of more than four blocks: the parameters that the monitors judge may be averages, and the
+    chains follow the latest. Raises ValueError where there are none.
     """
     chains = chains_of(objective)
     if chains is None or not isinstance(model, EnergyModel):
         raise ValueError("the objective keeps no chains to look at")
-    sampler: Sampler = getattr(_negative(objective), "make_sampler", BlockGibbs)(model)
+    sampler = _sampler(model, objective)
     x = chains.x[:most].clone()
     copies = sampler.init(len(x), rng=rng)
     copies.x = x
-    advance(sampler, copies, SETTLING)
+    advance(sampler, copies, affordable(SETTLING, _draws_a_step(sampler), LEAST_SETTLING))
     return sampler, copies
 
 
@@ -83,11 +86,23 @@ def chain_deviation(observable: Observable, v: Tensor) -> Monitor:
     return monitor
 
 
+def tells_tau(model: EnergyModel, objective: Objective) -> bool:
+    """Whether ``chain_tau`` can be told: of chains that move alone, by a step of up to sixteen blocks.
+
+    Chains that trade with others forget by trading, which copies left to themselves do not show; and a heat bath of
+    more blocks is left fewer than fifty steps, too few for a tau of five.
+    """
+    if not keeps_chains(objective) or trades(objective):
+        return False
+    return affordable(SIDE_STEPS, _draws_a_step(_sampler(model, objective)), 0) >= LEAST_STEPS
+
+
 def chain_tau(seed: int = 0) -> Monitor:
     """tau_int of the chains' energy in steps of their sampler, the model held still, from copies of the chains.
 
     F(v) where hidden units are summed out, E of all sites where not. A hundred chains at most are run for 200 steps
-    with a generator of their own; beyond 20 steps the number is a lower bound.
+    with a generator of their own; a heat bath of more than four blocks for fewer, down to 50 (``affordable``). Beyond
+    a tenth of the steps the number is a lower bound.
     """
 
     def monitor(model: nn.Module, objective: Objective) -> float:
@@ -95,13 +110,30 @@ def chain_tau(seed: int = 0) -> Monitor:
         sampler, copies = copied_chains(model, objective, SIDE_CHAINS, rng)
         assert isinstance(model, EnergyModel)
         series = []
-        for _ in range(SIDE_STEPS):
+        for _ in range(affordable(SIDE_STEPS, _draws_a_step(sampler))):
             sampler.step(copies)
             v = copies.x[:, : model.n_visible]
             series.append(model.free_energy(v) if model.sums_out_hidden else copies.energy(model))
         return tau_int(torch.stack(series).detach().double().cpu().numpy()).value
 
     return monitor
+
+
+def trades(objective: Objective) -> bool:
+    """Whether the chains trade places with those of other rungs of a ladder."""
+    return hasattr(_negative(objective), "swap_rate")
+
+
+def swap_rate(model: nn.Module, objective: Objective) -> float:
+    """The mean acceptance of the last trades between the two neighbours of the ladder that trade least.
+
+    Near 0 nothing travels along the ladder; NaN where nothing was traded yet. Raises ValueError for an objective
+    without a ladder.
+    """
+    if not trades(objective):
+        raise ValueError("the objective keeps no ladder of chains that trade")
+    rates: Tensor | None = getattr(_negative(objective), "swap_rate", None)
+    return math.nan if rates is None else float(rates.min())
 
 
 def absolute(model: EnergyModel) -> Observable:
@@ -125,3 +157,13 @@ def _spins(model: EnergyModel) -> tuple[float, float]:
 def _negative(objective: Objective) -> NegativePhase | None:
     phases = two_phase(objective)
     return None if phases is None else phases.negative
+
+
+def _sampler(model: EnergyModel, objective: Objective) -> Sampler:
+    sampler: Sampler = getattr(_negative(objective), "make_sampler", BlockGibbs)(model)
+    return sampler
+
+
+def _draws_a_step(sampler: Sampler) -> int:
+    """The blocks drawn one after the other in a step: what a heat bath costs. Other steps cost one whatever they do."""
+    return len(sampler.model.blocks) if isinstance(sampler, BlockGibbs) else 1
