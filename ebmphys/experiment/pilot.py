@@ -183,20 +183,21 @@ def _try(
         stride *= 2
 
 
-def _record(sampler: Sampler, chains: Chains, stride: int, order: Order | None) -> tuple[list[np.ndarray], float]:
-    """Energies, |m| and the order parameter if any, (record, temperature, chain); the mean size of clusters if any."""
+def _record(sampler: Sampler, chains: Chains, stride: int, order: Order | None) -> tuple[np.ndarray, float]:
+    """Energies, |m| and the order parameter if any, (2 or 3, record, temperature, chain); mean cluster size if any."""
     model, sizes = sampler.model, []
-    series: tuple[list[np.ndarray], ...] = ([], []) if order is None else ([], [], [])
-    for _ in range(_RECORDS):
+    # Filled in place: small results kept between large temporaries would leave the heap full of holes.
+    series = np.empty((2 if order is None else 3, _RECORDS, *chains.batch))
+    for number in range(_RECORDS):
         advance(sampler, chains, stride - 1)
         happened = sampler.step(chains)
         if "cluster_size" in happened:
             sizes.append(float(happened["cluster_size"].double().mean()))
-        series[0].append(chains.energy(model).double().cpu().numpy())
-        series[1].append(chains.magnetization(model.n_visible).abs().cpu().numpy())
+        series[0, number] = chains.energy(model).cpu()
+        series[1, number] = chains.magnetization(model.n_visible).abs().cpu()
         if order is not None:
-            series[2].append(order(chains.bits(model.n_visible)))
-    return [np.stack(values) for values in series], float(np.mean(sizes)) if sizes else 0.0
+            series[2, number] = order(chains.bits(model.n_visible))
+    return series, float(np.mean(sizes)) if sizes else 0.0
 
 
 def _tau(series: np.ndarray) -> float:

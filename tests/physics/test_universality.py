@@ -41,6 +41,24 @@ def test_packed_energy_to_one_in_ten_thousand(size, beta, sweeps):
     assert abs(float(means.mean()) - exact) < 4 * error
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "draws"), [(64, 2200), (128, 700)])
+def test_cluster_energy_at_the_critical_point_to_one_in_ten_thousand(size, draws):
+    model = Ising(Lattice((size, size)), device="cpu")
+    sampler = SwendsenWang(model)
+    chains = sampler.init(256, beta=BETA_C, rng=generator(23, size, device="cpu"))
+    sampler.advance(chains, 200)
+    total = torch.zeros(256, dtype=torch.float64)
+    for _ in range(draws):
+        sampler.advance(chains, 3)
+        total += chains.energy(model).double() / model.n_sites
+    means = total / draws
+    exact = kaufman((size, size), BETA_C).energy_per_site
+    error = float(means.std()) / 256**0.5
+    assert error < 1e-4 * abs(exact)
+    assert abs(float(means.mean()) - exact) < 4 * error
+
+
 def binder(shape, beta, chains, draws, thin):
     """U4 by Swendsen-Wang, after a burn-in of 200 updates, with a jackknife over chains."""
     model = Ising(Lattice(shape), device="cpu")
