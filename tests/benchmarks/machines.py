@@ -15,6 +15,7 @@ from ebmphys.energies import (
     ConvolutionalRBM,
     DeepBoltzmannMachine,
     EnergyModel,
+    Ising,
     NeuralEnergy,
 )
 from ebmphys.generators import DeepBeliefNet
@@ -22,7 +23,7 @@ from ebmphys.lattice import Lattice
 from ebmphys.objectives import Clamped, ContrastiveDivergence, Objective, Persistent, TwoPhase
 from ebmphys.objectives.wake_sleep import WakeSleep
 from ebmphys.rng import generator, uniforms
-from ebmphys.samplers import GibbsWithGradients
+from ebmphys.samplers import BlockGibbs, GibbsWithGradients, SwendsenWang, advance, offer_flips
 from ebmphys.train import Augmentation, GlobalFlip, LatticeMoves, Training, fit
 
 K, CHAINS = 5, 500
@@ -54,6 +55,26 @@ class Lesson:
 
 
 Machine = Callable[[Lesson], nn.Module]
+
+
+def independent(target: Ising, beta: float, n: int, *path: str | int) -> Tensor:
+    """One draw each of n chains, 200 Swendsen-Wang updates from infinite temperature: tau is about 5."""
+    sampler = SwendsenWang(target)
+    chains = sampler.init(n, beta=beta, rng=generator(*path, device="cpu"))
+    advance(sampler, chains, 200)
+    return chains.x
+
+
+@torch.no_grad()
+def own_draws(model: EnergyModel, v: Tensor, steps: int, seed: int) -> Tensor:
+    """All sites of the machine's chains after so many steps from configurations v, flips offered before each."""
+    sampler = BlockGibbs(model)
+    chains = sampler.init(len(v), rng=generator(seed, "own", device="cpu"))
+    chains.x[:, : model.n_visible] = v
+    for _ in range(steps):
+        offer_flips(model, chains)
+        sampler.step(chains)
+    return chains.x
 
 
 def complete_graph(lesson: Lesson) -> nn.Module:

@@ -22,34 +22,13 @@ from ebmphys.exact import kaufman
 from ebmphys.likelihood import bracket, log_likelihood
 from ebmphys.observables import energy_per_site, magnetization
 from ebmphys.rng import generator
-from ebmphys.samplers import BlockGibbs, SwendsenWang, advance, offer_flips
 from ebmphys.train import check_data
-from tests.benchmarks.machines import Lesson, machines
+from tests.benchmarks.machines import Lesson, independent, machines, own_draws
 
 SHAPE, BETA_C, DRAWS = (8, 8), 0.44068679350977147, 20_000
 EXACT_ABS_MAGNETIZATION = 0.777331092787  # transfer matrix
 CHAINS = 2000  # of a machine's own, and for its log Z
 UNTOUCHED = ("belief", "neural", "deep")  # their log Z or law is not had by these means, or too slowly
-
-
-def independent(target: Ising, n: int, seed: int, name: str) -> Tensor:
-    """One draw each of n chains, 200 updates from infinite temperature: tau is about 3."""
-    sampler = SwendsenWang(target)
-    chains = sampler.init(n, beta=BETA_C, rng=generator(seed, name, device="cpu"))
-    advance(sampler, chains, 200)
-    return chains.x
-
-
-@torch.no_grad()
-def own_draws(model: EnergyModel, v: Tensor, steps: int, seed: int) -> Tensor:
-    """The machine's chains after so many steps from data, flips offered before each."""
-    sampler = BlockGibbs(model)
-    chains = sampler.init(len(v), rng=generator(seed, "own", device="cpu"))
-    chains.x[:, : model.n_visible] = v
-    for _ in range(steps):
-        offer_flips(model, chains)
-        sampler.step(chains)
-    return chains.x
 
 
 def judged(model: EnergyModel, target: Ising, fresh: Tensor, options: argparse.Namespace, seed: int) -> str:
@@ -86,7 +65,7 @@ def main() -> None:
     exact = kaufman(SHAPE, BETA_C).energy_per_site
     print(f"{'exact':>42}: u {exact:.4f}  |m| {EXACT_ABS_MAGNETIZATION:.4f}  m > 0 0.50")
     for seed in range(options.seeds):
-        data, fresh = (independent(target, DRAWS, seed, name) for name in ("data", "fresh"))
+        data, fresh = (independent(target, BETA_C, DRAWS, seed, name) for name in ("data", "fresh"))
         for name, machine in machines(64, 4).items():
             if options.only not in name or any(word in name for word in UNTOUCHED):
                 continue

@@ -25,9 +25,7 @@ from torch import Tensor
 from ebmphys.energies import BoltzmannMachine, ConvolutionalRBM, EnergyModel, Ising, ferromagnet
 from ebmphys.exact import kaufman
 from ebmphys.observables import energy_per_site, magnetization
-from ebmphys.rng import generator
-from ebmphys.samplers import BlockGibbs, SwendsenWang, advance, offer_flips
-from tests.benchmarks.machines import Lesson, Machine, restricted
+from tests.benchmarks.machines import Lesson, Machine, independent, own_draws, restricted
 
 TEMPERATURES = (1.5, 2.0, 2.5, 2.75, 3.0, 4.0)
 DRAWS = 10_000
@@ -53,24 +51,6 @@ MACHINES: dict[str, Machine] = {
     "convolutional RBM, 4 filters, reach 1": small_filters,
     "RBM, 256 hidden": partial(restricted, 256),
 }
-
-
-def independent(target: Ising, beta: float, n: int, *path: str | int) -> Tensor:
-    sampler = SwendsenWang(target)
-    chains = sampler.init(n, beta=beta, rng=generator(*path, device="cpu"))
-    advance(sampler, chains, 150)
-    return chains.x
-
-
-@torch.no_grad()
-def own_draws(model: EnergyModel, v: Tensor, steps: int, seed: int) -> Tensor:
-    sampler = BlockGibbs(model)
-    chains = sampler.init(len(v), rng=generator(seed, "own", device="cpu"))
-    chains.x[:, : model.n_visible] = v
-    for _ in range(steps // 10):
-        offer_flips(model, chains)
-        advance(sampler, chains, 10)
-    return chains.x[:, : model.n_visible]
 
 
 def seen(target: Ising, v: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +85,7 @@ def main() -> None:
                 else:
                     model = machine(Lesson(target.graph, data, options.seconds, options.seed))
                     assert isinstance(model, EnergyModel)
-                    ours = seen(target, own_draws(model, starts, options.steps, options.seed))
+                    ours = seen(target, own_draws(model, starts, options.steps, options.seed)[:, : model.n_visible])
                 distances = wasserstein_distance(ours[0], m), wasserstein_distance(ours[1], e) / 2
                 found.setdefault(name, []).append(distances)
                 c = ours[1].var(ddof=1) * size**2 / t**2

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ebmphys.energies import Ising
+from ebmphys.energies import RBM, DeepBoltzmannMachine, Ising
 from ebmphys.lattice import Lattice
 from ebmphys.rng import generator
 from ebmphys.samplers import Chains, MultiSpin, offer_flips
@@ -51,3 +51,21 @@ def test_both_signs_are_even_without_a_field():
     chains = packed(model, torch.ones(10_000, 12))
     offer_flips(model, chains)
     assert abs(float(chains.magnetization(12).mean())) < 4 / 100
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [
+        RBM(5, 4, biases=False, rng=generator(1, device="cpu"), scale=2.0, device="cpu"),
+        DeepBoltzmannMachine(4, (3, 2), biases=False, rng=generator(2, device="cpu"), scale=2.0, device="cpu"),
+    ],
+    ids=["rbm", "dbm"],
+)
+def test_an_even_machine_turns_all_its_sites_over_or_none(machine):
+    x = torch.randn(20_000, machine.n_sites, generator=generator(3, device="cpu")).sign()
+    chains = Chains(x.clone(), torch.tensor(1.0), generator(4, device="cpu"))
+    offer_flips(machine, chains)
+    turned = (chains.x != x).any(-1)
+    assert torch.equal(chains.x, torch.where(turned[:, None], -x, x))
+    torch.testing.assert_close(machine.energy(chains.x), machine.energy(x), atol=1e-4, rtol=1e-5)
+    assert abs(float(turned.double().mean()) - 0.5) < 4 * 0.5 / 20_000**0.5
