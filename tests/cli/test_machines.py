@@ -10,13 +10,25 @@ import torch
 from ebmphys.checkpoint import load, load_model
 from ebmphys.cli.verbs import main
 from ebmphys.dataset import Dataset
-from ebmphys.energies import BoltzmannMachine, ConvolutionalRBM, DeepBoltzmannMachine, NeuralEnergy
+from ebmphys.energies import (
+    RBM,
+    BoltzmannMachine,
+    ConvolutionalRBM,
+    DeepBoltzmannMachine,
+    Ising,
+    NeuralEnergy,
+    ferromagnet,
+)
 from ebmphys.experiment import Fit
-from ebmphys.experiment.learning import negative_phase
+from ebmphys.experiment.learning import build_objective, negative_phase
+from ebmphys.experiment.lesson import symmetries_of
 from ebmphys.generators import DeepBeliefNet
+from ebmphys.lattice import Lattice
 from ebmphys.likelihood import kl_to_exact
-from ebmphys.objectives import FastPersistent, RandomStart, Tempered, TrajectoryTempered, kept_draws
+from ebmphys.objectives import FastPersistent, Penalised, RandomStart, Tempered, TrajectoryTempered, kept_draws
 from ebmphys.rng import generator
+from ebmphys.train import GlobalFlip, LatticeMoves
+from ebmphys.units import Spin
 
 MACHINES = {
     "bm": BoltzmannMachine,
@@ -147,6 +159,26 @@ def test_more_chains_than_were_kept_need_a_burn_in(made, tmp_path, capsys):
     assert main(line.split()) == 2 and "--burn-in" in capsys.readouterr().err
 
 
+def test_a_prior_counts_once_for_all_data():
+    settings = Fit(data="a.h5", out="m.pt", model="rbm", l1=2.0, l2=3.0)
+    objective = build_objective(settings, RBM(4, 2, device="cpu"), 1800, generator(1, device="cpu"))
+    assert isinstance(objective, Penalised) and (objective.l1, objective.l2, objective.n_data) == (2.0, 3.0, 1800)
+
+
+def test_symmetries_are_those_of_the_hamiltonian():
+    lattice, fields = Lattice((3, 4)), torch.linspace(-1, 1, 12)
+    mixed = torch.ones(lattice.n_bonds)
+    mixed[3] = -1
+
+    def kinds(*given):
+        return [type(symmetry) for symmetry in symmetries_of(Ising(lattice, *given, device="cpu"), Spin())]
+
+    assert kinds() == [GlobalFlip, LatticeMoves]
+    assert kinds(1.0, 0.3) == [LatticeMoves]
+    assert kinds(1.0, fields) == []
+    assert kinds(mixed) == [GlobalFlip]
+
+
 def test_a_belief_net_that_is_interrupted_goes_on_bit_for_bit(made, tmp_path, monkeypatch):
     options = "dbn --hidden 5,4 --epochs 2"
     fitted(made, tmp_path / "whole.pt", options)
@@ -217,7 +249,5 @@ def test_what_does_not_fit_is_one_line(made, tmp_path, capsys, options, words):
 
 def test_the_divergence_that_is_reported_is_that_of_the_file(made, tmp_path, capsys):
     result = fitted(made, tmp_path / "m.pt", "dbm --hidden 4,3 --epochs 5", capsys)
-    from ebmphys.energies import ferromagnet
-
     found = kl_to_exact(ferromagnet((3, 4), device="cpu"), 1 / 2.269, load_model(tmp_path / "m.pt", "cpu"))
     assert result["models"][0]["kl"] == pytest.approx(found, abs=1e-6)
