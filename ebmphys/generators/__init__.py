@@ -1,6 +1,6 @@
 """Models that draw configurations independently: no chain, no burn-in, no autocorrelation."""
 
-from ebmphys.generators.base import IndependentModel, log_density
+from ebmphys.generators.base import IndependentModel, TractableModel, log_density
 from ebmphys.generators.dbn import DeepBeliefNet
 from ebmphys.generators.vae import VAE, Bound, Posterior, gaussian_kl, gaussian_kl_per_latent
 
@@ -13,6 +13,7 @@ __all__ = [
     "DeepBeliefNet",
     "IndependentModel",
     "Posterior",
+    "TractableModel",
     "gaussian_kl",
     "gaussian_kl_per_latent",
     "log_density",

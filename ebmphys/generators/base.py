@@ -47,6 +47,14 @@ class IndependentModel(nn.Module, ABC):
         return next(chain(self.parameters(), self.buffers())).device
 
 
+class TractableModel(IndependentModel):
+    """A law whose log q(v) is a closed form or a finite product of conditionals, for every configuration."""
+
+    @abstractmethod
+    def log_prob(self, v: Tensor) -> Tensor:
+        """log q(v) in nats, total and not per site, exact and differentiable; (*batch, n_visible) -> (*batch,)."""
+
+
 def log_density(unit: Unit, x: Tensor, eta: Tensor) -> Tensor:
     """log p(x | eta) of each unit, in nats; (*shape), (*shape[, n_parameters]) -> (*shape).
 

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from ebmphys.energies import DeepBoltzmannMachine, EnergyModel
 from ebmphys.exact.enumeration import log_weights, states
-from ebmphys.generators import DeepBeliefNet
+from ebmphys.generators import DeepBeliefNet, TractableModel
 
 _CHUNK = 2**23  # numbers in one table
+_ROWS = 2**12  # at a time through a network
 
 Natural = Callable[[Tensor], Tensor]
 
@@ -45,22 +46,28 @@ def _products(eta: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def visible_law(model: EnergyModel | DeepBeliefNet, beta: float = 1.0) -> Tensor:
-    """log p(v) of every visible configuration, normalised, in float64; -> (2^n_visible,), order of ``states``.
+def visible_law(model: EnergyModel | DeepBeliefNet | TractableModel, beta: float = 1.0) -> Tensor:
+    """log p(v) of every visible configuration, in float64; -> (2^n_visible,), order of ``states``.
 
-    Energies through their free energy; deep machines and belief nets layer by layer from the top, each layer's law a
-    mixture of products over the states of the layer above, which takes up to about 16 two-valued units a layer
-    however many layers there are. Raises ValueError for units that are not two-valued, for a layer above 24 sites, and
-    for a belief net at another beta than 1.
+    Energies through their free energy, normalised; tractable models through their ``log_prob``, as it is; deep machines
+    and belief nets layer by layer from the top, each layer's law a mixture of products over the states of the layer
+    above, which takes up to about 16 two-valued units a layer however many layers there are.
+    Raises ValueError for units that are not two-valued, for a layer above 24 sites, and for a model without a
+    temperature at another beta than 1.
     """
     exact = deepcopy(model).double()
-    if isinstance(exact, DeepBeliefNet):
+    if isinstance(exact, DeepBeliefNet | TractableModel):
         if beta != 1:
-            raise ValueError("a deep belief net has no temperature: beta must be 1")
-        return _belief_law(exact)
+            raise ValueError(f"a {type(model).__name__} has no temperature: beta must be 1")
+        return _belief_law(exact) if isinstance(exact, DeepBeliefNet) else _tractable_law(exact)
     if isinstance(exact, DeepBoltzmannMachine) and not exact.sums_out_hidden:
         return _deep_law(exact, beta)
     return torch.log_softmax(log_weights(exact, beta), 0)
+
+
+def _tractable_law(model: TractableModel) -> Tensor:
+    every = states(model.visible_unit.values, model.n_visible, dtype=torch.float64, device=model.device)
+    return torch.cat([model.log_prob(some) for some in every.split(_ROWS)])
 
 
 def _deep_law(machine: DeepBoltzmannMachine, beta: float) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ebmphys.energies import EnergyModel
-from ebmphys.generators import VAE
+from ebmphys.generators import VAE, TractableModel
 from ebmphys.objectives import Objective
 from ebmphys.observables import energy_per_site
 from ebmphys.train.loop import Monitor
@@ -82,6 +82,11 @@ def suited(
     if isinstance(model, VAE):
         bound = _on_data(target, beta, validation, mean_importance_bound(validation))
         return monitors | ({"elbo": mean_elbo(validation)} if bound is None else {"kl_bound": bound})
+    if isinstance(model, TractableModel):
+        on_data = _on_data(target, beta, validation, mean_log_likelihood(validation))
+        return monitors | (
+            {"log_likelihood": mean_log_likelihood(validation)} if on_data is None else {"kl_estimate": on_data}
+        )
     if not isinstance(model, EnergyModel):
         return monitors
     if log_z_within_reach(model):

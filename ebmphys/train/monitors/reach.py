@@ -7,7 +7,7 @@ from torch import nn
 from ebmphys.energies import BoltzmannMachine, DeepBoltzmannMachine, EnergyModel, TwoLayers
 from ebmphys.energies.boltzmann import MOST_SUMMED
 from ebmphys.exact.enumeration import MOST_SITES
-from ebmphys.generators import VAE, DeepBeliefNet
+from ebmphys.generators import VAE, DeepBeliefNet, TractableModel
 from ebmphys.units import Unit
 
 ENUMERABLE = 16  # summing over more units takes longer than the training between two looks
@@ -26,7 +26,9 @@ def law_within_reach(model: nn.Module) -> bool:
 
     Of deep machines and belief nets every layer but the last one is enumerated, and has up to 16 units as well.
     """
-    if not isinstance(model, EnergyModel | VAE | DeepBeliefNet) or not two_valued(model) or not _few(model.n_visible):
+    if not isinstance(model, EnergyModel | VAE | DeepBeliefNet | TractableModel):
+        return False
+    if not two_valued(model) or not _few(model.n_visible):
         return False
     if isinstance(model, DeepBeliefNet):
         return all(map(_few, model.sizes[:-1]))
@@ -34,7 +36,7 @@ def law_within_reach(model: nn.Module) -> bool:
         return all(map(_few, model.sizes[:-1])) and all(len(unit.values) == 2 for unit in model.layer_units[:-1])
     if isinstance(model, BoltzmannMachine) and not model.sums_out_hidden:
         return model.n_sites - model.n_visible <= MOST_SUMMED
-    return isinstance(model, VAE) or model.sums_out_hidden
+    return isinstance(model, VAE | TractableModel) or model.sums_out_hidden
 
 
 def enumerable(model: EnergyModel) -> bool:
