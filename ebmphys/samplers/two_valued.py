@@ -26,15 +26,14 @@ from ebmphys.units import Bit, Spin, Unit
 
 _CHUNK = 4096  # units drawn at a time: their words, fields and values stay in the first cache
 _WORTH_THREADS = 2**18  # units, about a tenth of a millisecond
-_PER_NAT = np.float32(-1 / math.log(2))
-_GRID = np.float32(2**24)
-_LIMIT = np.float32(126)  # 2^126 is still finite, and beyond 2^24 nothing changes but for u = 0
-_ROUND = np.float32(1.5 * 2**23)  # added to a number, leaves its nearest integer in the low bits
+PER_NAT = np.float32(-1 / math.log(2))
+GRID = np.float32(2**24)
+LIMIT = np.float32(126)  # 2^126 is still finite, and beyond 2^24 nothing changes but for u = 0
+ROUND = np.float32(1.5 * 2**23)  # added to a number, leaves its nearest integer in the low bits
 _EIGHT, _EXPONENT = np.uint32(8), np.int32(23)
 # 2^f = sum c_k f^k on [-1/2, 1/2], Remez' minimax polynomial in relative error: 8e-8, 2e-7 with the rounding.
-_C0, _C1, _C2, _C3, _C4, _C5 = (
-    np.float32(c) for c in (1.00000007, 0.693146968, 0.240221143, 0.055507096, 0.00967575764, 0.00132779389)
-)
+EXP2 = tuple(np.float32(c) for c in (1.00000007, 0.693146968, 0.240221143, 0.055507096, 0.00967575764, 0.00132779389))
+_C0, _C1, _C2, _C3, _C4, _C5 = EXP2
 _GOLDEN, _MIX1, _MIX2 = (np.uint64(c) for c in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 _27, _30, _31 = np.uint64(27), np.uint64(30), np.uint64(31)
 
@@ -50,7 +49,7 @@ class CompiledDraw:
         self.x, self.sites, self.beta = x, sites, beta
         low, high = unit.values
         self.shared = beta.numel() == 1  # else beta is multiplied in before
-        rate = _PER_NAT * np.float32(float(beta)) if self.shared else _PER_NAT
+        rate = PER_NAT * np.float32(float(beta)) if self.shared else PER_NAT
         self.numbers = (rate, np.float32(low), np.float32(high))
         # Sites that do not lie side by side are drawn aside first.
         self.aside = None if isinstance(sites, slice) else x.new_empty(*x.shape[:-1], len(sites))
@@ -99,8 +98,8 @@ def _as_bits(typing_context: Any, number: Any) -> Any:
 @njit(cache=True, nogil=True, inline="always")
 def _exp2(t: Any) -> Any:
     """2^t in float32 for |t| <= 126: the nearest whole number goes into the exponent, a polynomial takes the rest."""
-    shifted = t + _ROUND
-    f = t - (shifted - _ROUND)
+    shifted = t + ROUND
+    f = t - (shifted - ROUND)
     p = ((((_C5 * f + _C4) * f + _C3) * f + _C2) * f + _C1) * f + _C0
     return _as_float(_as_bits(p) + (_as_bits(shifted) << _EXPONENT))
 
@@ -110,8 +109,8 @@ def decide(words: Any, eta: Any, rate: Any, low: Any, high: Any, out: Any) -> No
     """The upper value where u < 1 / (1 + 2^(rate eta)), u the upper 24 bits of a 32-bit word; the lower elsewhere."""
     for i in range(eta.size):
         u = np.float32(np.int32(words[i] >> _EIGHT))
-        odds = _exp2(min(max(eta[i] * rate, -_LIMIT), _LIMIT))
-        out[i] = high if u * odds + u < _GRID else low
+        odds = _exp2(min(max(eta[i] * rate, -LIMIT), LIMIT))
+        out[i] = high if u * odds + u < GRID else low
 
 
 @njit(cache=True, nogil=True)

@@ -27,6 +27,8 @@ from ebmphys.samplers import BlockGibbs, GibbsWithGradients, SwendsenWang, advan
 from ebmphys.train import Augmentation, GlobalFlip, LatticeMoves, Training, fit
 
 K, CHAINS = 5, 500
+PACKED_K, PACKED_RATE = 20, 2e-3  # of spins in two layers, whose sweeps cost little
+REACH = 2.3  # of a filter: to the third neighbours
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class Lesson:
         fit(model, self.data, objective, settings, rng=self.rng("fit"), augment=symmetries)
         return model
 
-    def pcd(self) -> ContrastiveDivergence:
-        return ContrastiveDivergence(K, self.rng("chains"), n_chains=CHAINS)
+    def pcd(self, k: int = K) -> ContrastiveDivergence:
+        return ContrastiveDivergence(k, self.rng("chains"), n_chains=CHAINS)
 
 
 Machine = Callable[[Lesson], nn.Module]
@@ -91,12 +93,12 @@ def every_displacement(lesson: Lesson) -> nn.Module:
 
 def restricted(n_hidden: int, lesson: Lesson) -> nn.Module:
     model = RBM(lesson.lattice.n_sites, n_hidden, biases=False, rng=lesson.rng("init"), device="cpu")
-    return lesson.teach(model, lesson.pcd())
+    return lesson.teach(model, lesson.pcd(PACKED_K), PACKED_RATE)
 
 
 def convolutional(n_filters: int, lesson: Lesson) -> nn.Module:
-    model = ConvolutionalRBM(lesson.lattice, n_filters, biases=False, rng=lesson.rng("init"), device="cpu")
-    return lesson.teach(model, lesson.pcd())
+    model = ConvolutionalRBM(lesson.lattice, n_filters, REACH, biases=False, rng=lesson.rng("init"), device="cpu")
+    return lesson.teach(model, lesson.pcd(PACKED_K), PACKED_RATE)
 
 
 def deep(layers: tuple[int, ...], lesson: Lesson) -> nn.Module:

@@ -11,7 +11,7 @@ from ebmphys.rng import generator
 from ebmphys.samplers import BlockGibbs, Chains, heat_bath
 from ebmphys.samplers.compiled import seeds
 from ebmphys.samplers.gibbs import redraw
-from ebmphys.samplers.two_valued import _PER_NAT, CompiledDraw, compiles, decide, fill, seed
+from ebmphys.samplers.two_valued import PER_NAT, CompiledDraw, compiles, decide, fill, seed
 from ebmphys.units import Bit, Gaussian, Spin
 from tests.models import random_rbm, small_models
 from tests.samplers.laws import all_states, exact_draws, p_value
@@ -25,7 +25,7 @@ def decided(eta, u, unit, beta=1.0):
     low, high = (np.float32(value) for value in unit.values)
     words = np.round(u / GRID).astype(np.uint32) << 8
     out = np.full(eta.shape, np.nan, np.float32)
-    decide(words, eta.astype(np.float32), _PER_NAT * np.float32(beta), low, high, out)
+    decide(words, eta.astype(np.float32), PER_NAT * np.float32(beta), low, high, out)
     return out
 
 
