@@ -30,7 +30,7 @@ TILE = 64  # units a word, and sums in registers at a time
 _FOURS, _STATES = TILE // 4, 16
 _CHUNK = 256  # chains that share a stream, and read a table from the second cache while it is there
 _WORTH_THREADS = 2**18  # units
-_MOST_WEIGHTS = 2**20
+_MOST_WEIGHTS = 2**19
 _FIFTEEN, _4, _16, _32, _48 = (np.uint64(n) for n in (15, 4, 16, 32, 48))
 
 
