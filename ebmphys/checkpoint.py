@@ -23,14 +23,15 @@ from torch import Tensor, nn
 
 from ebmphys import __version__
 from ebmphys.energies import ENERGIES, EnergyModel
-from ebmphys.generators import GENERATORS, IndependentModel
+from ebmphys.generators import GENERATORS, RESTORERS, Autoencoder, IndependentModel
 
 VERSION = 1
 _FORMAT = "ebmphys checkpoint"
 _SEAL = re.compile(rb"ebmphys checkpoint (\d+) sha256=([0-9a-f]{64})\Z")
 _SMALL = 4096  # a size that any file may name in its config, however little it holds itself
+_TABLE = 2**25  # entries of the tables of a lattice that it may name: a quarter of a GiB each
 
-Model = EnergyModel | IndependentModel
+Model = EnergyModel | IndependentModel | Autoencoder
 
 
 @dataclass
@@ -57,16 +58,17 @@ class Checkpoint:
 
     @property
     def kind(self) -> str:
-        """``energy`` or ``generator``: the registry that the model's name is in."""
-        return "energy" if self.config.get("model") in ENERGIES else "generator"
+        """``energy``, ``restorer`` or ``generator``: the registry that the model's name is in."""
+        name = self.config.get("model")
+        return "energy" if name in ENERGIES else "restorer" if name in RESTORERS else "generator"
 
 
 def build(config: dict[str, Any]) -> Model:
     """The model that ``config`` describes, with the parameters it starts with.
 
-    Raises ValueError for a model that neither registry knows, or options it does not take.
+    Raises ValueError for a model that no registry knows, or options it does not take.
     """
-    registry: dict[str, Any] = {**ENERGIES, **GENERATORS}
+    registry: dict[str, Any] = {**ENERGIES, **GENERATORS, **RESTORERS}
     name = config.get("model")
     if name not in registry:
         raise ValueError(f"unknown model {name!r}: it must be one of {', '.join(registry)}")
@@ -142,7 +144,7 @@ def restored(checkpoint: Checkpoint) -> Model:
     """The model of a checkpoint in memory; raises ValueError where its parameters do not fit its configuration."""
     stored = sum(tensor.numel() for tensor in checkpoint.parameters.values())
     largest = _largest(checkpoint.config)
-    if largest > max(stored, _SMALL):
+    if largest > max(stored, _SMALL) and _table(checkpoint.config) > _TABLE:
         raise ValueError(f"the configuration names a size of {largest}, but only {stored} parameters are stored")
     model = build(checkpoint.config)
     check_parameters(model, checkpoint.parameters)
@@ -236,10 +238,49 @@ def _moved(value: Any, device: torch.device) -> Any:
 
 def _largest(config: Any) -> int:
     """The largest size that a configuration names; the sides of a ``shape`` count as their product."""
+    return max(_sizes(config), default=0)
+
+
+def _sizes(config: Any) -> list[int]:
     if isinstance(config, dict):
-        shape = config.get("shape")
-        sides = [s for s in shape if isinstance(s, int)] if isinstance(shape, list | tuple) else []
-        return max([math.prod(sides), *map(_largest, config.values())])
+        sides = _sides(config)
+        rest = [value for name, value in config.items() if not (name == "shape" and sides)]
+        return [*([math.prod(sides)] if sides else []), *(n for value in rest for n in _sizes(value))]
     if isinstance(config, list | tuple):
-        return max([0, len(config), *map(_largest, config)])
-    return abs(config) if isinstance(config, int) else 0
+        return [len(config), *(n for value in config for n in _sizes(value))]
+    return [abs(config)] if isinstance(config, int) else []
+
+
+def _sides(config: dict[str, Any]) -> list[int]:
+    shape = config.get("shape")
+    return [abs(side) for side in shape if isinstance(side, int)] if isinstance(shape, list | tuple) else []
+
+
+def _table(config: dict[str, Any]) -> float:
+    """Entries of the largest table of a model whose parameters all sites of a lattice share; infinite for any other.
+
+    That is sites x what each of them is joined with x filters, bounded from above: the product of the three largest
+    sizes, where the number of sites counts once and a reach or a kernel as the cells within it.
+    """
+    place = next((part for part in _parts(config) if _sides(part)), None)
+    if place is None:
+        return math.inf
+    sites, dimension = math.prod(_sides(place)), len(_sides(place))
+    within = [
+        (3 * part["reach"] + 3) ** dimension if _is_short(part["reach"]) else sites
+        for part in _parts(config)
+        if "reach" in part
+    ]
+    within += [part["kernel"] ** dimension for part in _parts(config) if isinstance(part.get("kernel"), int)]
+    others = [n for n in _sizes(config) if n != sites]
+    return sites * math.prod(sorted([*within, *others], reverse=True)[:2])
+
+
+def _parts(config: Any) -> list[dict[str, Any]]:
+    """Every dict in a configuration, itself first."""
+    values = config.values() if isinstance(config, dict) else config if isinstance(config, list | tuple) else ()
+    return [*([config] if isinstance(config, dict) else []), *(part for value in values for part in _parts(value))]
+
+
+def _is_short(reach: Any) -> bool:
+    return isinstance(reach, int | float) and 0 <= reach < _SMALL

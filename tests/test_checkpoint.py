@@ -12,7 +12,7 @@ import torch
 
 from ebmphys import checkpoint as room
 from ebmphys.checkpoint import Checkpoint, build, load, load_model, save
-from ebmphys.energies import RBM, Ising
+from ebmphys.energies import RBM, BoltzmannMachine, ConvolutionalRBM, Ising, NeuralEnergy
 from ebmphys.generators import VAE
 from ebmphys.lattice import Lattice
 from ebmphys.rng import generator
@@ -166,6 +166,44 @@ def test_sizes_beyond_the_file_are_refused(tmp_path):
     lattice = models()["ising"].config | {"graph": Lattice((2, 2)).config | {"shape": [1000] * 4}}
     with pytest.raises(ValueError, match="names a size of 1000000000000"):
         load_model(write(tmp_path / "lattice.pt", contents(config=lattice)))
+
+
+LARGE = Lattice((64, 128))
+NETWORK = {"kind": "convolutional", "shape": [64, 128], "channels": [4], "kernel": 3}
+SHARED = {
+    "boltzmann": lambda: BoltzmannMachine.translation_invariant(LARGE, 2, device="cpu"),
+    "rbm": lambda: ConvolutionalRBM(LARGE, 8, 2.0, device="cpu"),
+    "neural": lambda: NeuralEnergy(LARGE.n_sites, NETWORK, device="cpu"),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_large_lattices_whose_sites_share_few_parameters_are_loaded(tmp_path, name):
+    model = SHARED[name]()
+    save(tmp_path / "a.pt", of(model))
+    assert sum(p.numel() for p in model.parameters()) < 4096 < LARGE.n_sites
+    assert load_model(tmp_path / "a.pt", "cpu").config == model.config
+
+
+@pytest.mark.parametrize(
+    ("name", "forged"),
+    [
+        ("boltzmann", {"reach": None}),
+        ("boltzmann", {"reach": 90.0}),
+        ("boltzmann", {"reach": float("nan")}),
+        ("boltzmann", {"lattice": LARGE.config | {"shape": [6400, 1280]}}),
+        ("rbm", {"n_filters": 10**6}),
+        ("rbm", {"graph": LARGE.config | {"shape": [64, 128, 128], "periodic": [True] * 3}}),
+        ("neural", {"network": NETWORK | {"kernel": 101}}),
+        ("neural", {"network": NETWORK | {"channels": [10**4]}}),
+        ("neural", {"n_visible": 10**7}),
+    ],
+)
+def test_large_lattices_whose_tables_would_not_fit_are_refused(tmp_path, name, forged):
+    model = SHARED[name]()
+    path = write(tmp_path / "a.pt", contents(config=model.config | forged, parameters=dict(model.state_dict())))
+    with pytest.raises(ValueError, match="names a size of"):
+        load_model(path)
 
 
 def test_compressed_records_are_refused(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 def mlp(sizes: Sequence[int], rng: torch.Generator, device: torch.device) -> nn.Sequential:
@@ -21,7 +21,7 @@ def mlp(sizes: Sequence[int], rng: torch.Generator, device: torch.device) -> nn.
     """
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
-        layers += [_started(nn.utils.skip_init(nn.Linear, n_in, n_out, device=device), rng), nn.SiLU()]
+        layers += [started(nn.utils.skip_init(nn.Linear, n_in, n_out, device=device), rng), nn.SiLU()]
     return nn.Sequential(*layers[:-1])
 
 
@@ -36,17 +36,17 @@ class PeriodicNetwork(nn.Module):
         self, shape: Sequence[int], channels: Sequence[int], kernel: int, rng: torch.Generator, device: torch.device
     ) -> None:
         super().__init__()
-        if len(shape) not in _CONVOLUTIONS:
+        if len(shape) not in CONVOLUTIONS:
             raise ValueError(f"a lattice for convolutions has 1, 2 or 3 sides, got shape {tuple(shape)}")
         if kernel % 2 == 0 or kernel // 2 > min(shape):
             raise ValueError(f"a kernel has an odd side that fits the lattice {tuple(shape)}, got {kernel}")
         self.shape = tuple(shape)
-        convolution = _CONVOLUTIONS[len(shape)]
+        convolution = CONVOLUTIONS[len(shape)]
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise((1, *channels)):
             options = {"padding": kernel // 2, "padding_mode": "circular", "device": device}
-            layers += [_started(nn.utils.skip_init(convolution, n_in, n_out, kernel, **options), rng), nn.SiLU()]
-        layers.append(_started(nn.utils.skip_init(convolution, channels[-1], 1, 1, device=device), rng))
+            layers += [started(nn.utils.skip_init(convolution, n_in, n_out, kernel, **options), rng), nn.SiLU()]
+        layers.append(started(nn.utils.skip_init(convolution, channels[-1], 1, 1, device=device), rng))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,7 +73,8 @@ def build_network(config: Mapping[str, Any], n: int, rng: torch.Generator, devic
     return PeriodicNetwork(config["shape"], sizes, config["kernel"], rng, device)
 
 
-def _started(layer: nn.Module, rng: torch.Generator) -> nn.Module:
+def started(layer: nn.Module, rng: torch.Generator) -> nn.Module:
+    """The linear or convolutional layer with weights N(0, 2 / (in + out)), neighbours counted, and biases zero."""
     weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
     n_out, n_in, receptive = weight.shape[0], weight.shape[1], prod(weight.shape[2:])
     noise = torch.randn(weight.shape, generator=rng, device=rng.device)

@@ -19,6 +19,7 @@ def pretraining_machine(
     layer: int,
     unit: Unit | None = None,
     *,
+    biases: bool = True,
     rng: torch.Generator | None = None,
     device: torch.device | str | None = None,
 ) -> BoltzmannMachine:
@@ -38,7 +39,9 @@ def pretraining_machine(
     graph = Graph(copies[0] * below + copies[1] * above, np.stack([i, copies[0] * below + j], axis=-1))
     sites = np.concatenate([np.tile(np.arange(below), copies[0]), np.tile(below + np.arange(above), copies[1])])
     pairs = i % below * above + j % above
-    return BoltzmannMachine(graph, copies[1] * above, unit, pairs, site_classes=sites, rng=rng, device=device)
+    return BoltzmannMachine(
+        graph, copies[1] * above, unit, pairs, site_classes=sites, biases=biases, rng=rng, device=device
+    )
 
 
 def stacked(sizes: Sequence[int], machines: Sequence[BoltzmannMachine]) -> DeepBoltzmannMachine:
@@ -54,7 +57,8 @@ def stacked(sizes: Sequence[int], machines: Sequence[BoltzmannMachine]) -> DeepB
     )
     if not fits:
         raise ValueError(f"layers of {list(sizes)} sites need one pretraining_machine for each pair of neighbours")
-    deep = DeepBoltzmannMachine(sizes[0], sizes[1:], machines[0].unit, device=machines[0].device)
+    first = machines[0]
+    deep = DeepBoltzmannMachine(sizes[0], sizes[1:], first.unit, biases=first.biases, device=first.device)
     with torch.no_grad():
         for k, (machine, (below, above)) in enumerate(zip(machines, pairs, strict=True)):
             deep.weights[k].copy_(machine.weights.reshape(below, above))

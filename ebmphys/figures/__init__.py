@@ -4,11 +4,28 @@
 a notebook, saved, or turned into bytes by ``png``.
 """
 
+from ebmphys.figures.bounds import bounds
 from ebmphys.figures.couplings import couplings
 from ebmphys.figures.curves import curves, pulls
 from ebmphys.figures.densities import correlations, histograms
 from ebmphys.figures.history import training
+from ebmphys.figures.latents import latent_against, latent_order, latent_plane, strip
 from ebmphys.figures.lattices import snapshots
 from ebmphys.figures.style import colours, png
 
-__all__ = ["colours", "correlations", "couplings", "curves", "histograms", "png", "pulls", "snapshots", "training"]
+__all__ = [
+    "bounds",
+    "colours",
+    "correlations",
+    "couplings",
+    "curves",
+    "histograms",
+    "latent_against",
+    "latent_order",
+    "latent_plane",
+    "png",
+    "pulls",
+    "snapshots",
+    "strip",
+    "training",
+]

@@ -16,34 +16,40 @@ from ebmphys.figures.style import REFERENCE, WIDTH, literal, new_figure, plain
 
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 _LOGARITHMIC = ("kl", "learning_rate")
+_BASELINE = "_independent"  # one number, and far from where a training ends
 _COSTS = ("epoch", "updates", "seconds")  # axes to draw against, not results
 _AXES = {"seconds": "CPU seconds"}
 Columns = Mapping[str, NDArray[np.float64]]
 
 
+def _error(name: str) -> str:
+    return f"{name}_error"
+
+
 @dataclass(frozen=True)
 class _Panel:
-    """One quantity: columns to draw as lines, what they ought to be, and a band around the first."""
+    """One quantity: columns to draw as lines, what they ought to be, and the two ends that the first lies between."""
 
     label: str
     lines: tuple[str, ...]
     ideal: str = ""
-    band: tuple[str, str] = ("", "")
+    ends: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
-        return (*self.lines, self.ideal, *self.band)
+        return (*self.lines, self.ideal, *self.ends, *map(_error, self.ends))
 
 
 _TOGETHER = (
-    _Panel("KL estimate [nats]", ("kl_estimate",), band=("kl_estimate_low", "kl_estimate_high")),
-    _Panel("log likelihood [nats]", ("log_likelihood",), band=("log_likelihood_low", "log_likelihood_high")),
+    _Panel("KL estimate [nats]", ("kl_estimate",), ends=("kl_estimate_low", "kl_estimate_high")),
+    _Panel("log likelihood [nats]", ("log_likelihood",), ends=("log_likelihood_low", "log_likelihood_high")),
     _Panel("energy per site u", ("chain_energy_per_site",), "data_energy_per_site"),
     _Panel(r"$\langle|m|\rangle$", ("chain_abs_magnetization",), "data_abs_magnetization"),
     _Panel("share with m > 0", ("chain_positive",), "data_positive"),
     _Panel("chains - data [sigma]", ("energy_per_site_deviation", "abs_magnetization_deviation")),
     _Panel("singular values of W", ("singular_value_1", "singular_value_2", "singular_value_3")),
     _Panel("tau of the chains [steps]", ("chain_tau",)),
+    _Panel("share of trades, the least", ("swap_rate",)),
     _Panel("KL [nats]", ("kl",)),
 )
 _SHORT = {"energy_per_site_deviation": "u", "abs_magnetization_deviation": "|m|"}
@@ -52,14 +58,15 @@ _SHORT = {"energy_per_site_deviation": "u", "abs_magnetization_deviation": "|m|"
 def training(history: Sequence[Mapping[str, Any]], x: str = "epoch") -> Figure:
     """The results in the records of a training against ``epoch``, ``updates`` or ``seconds``, one panel a quantity.
 
-    Chains are drawn as lines, the data that they ought to meet dashed beside them, a bracketed likelihood as a band.
+    Chains are drawn as lines, the data that they ought to meet dashed beside them, a bracketed likelihood as the band
+    that both ends' error bars span, whichever end is the lower.
     Quantities with ``kl`` or ``learning_rate`` in their name are drawn on a logarithmic axis where all their values are
     positive; values that are missing, None or nan are left out. Raises ValueError where no record has ``x``.
     """
     if not any(x in record for record in history):
         raise ValueError(f"no record of the history has {x!r}")
     places = _column(history, x)
-    names = dict.fromkeys(name for record in history for name in record if name not in _COSTS)
+    names = dict.fromkeys(name for record in history for name in record if not (name in _COSTS or _BASELINE in name))
     columns = {name: values for name in names if np.isfinite(values := _column(history, name)).any()}
     panels = list(dict.fromkeys(_panel_of(name, columns) for name in columns))
     across = min(3, max(len(panels), 1))
@@ -88,17 +95,17 @@ def _draw(axes: Axes, panel: _Panel, places: NDArray[np.float64], columns: Colum
         mark = "o" if len(at) < len(places) else ""
         label = _SHORT.get(name, name.removeprefix("singular_value_"))
         axes.plot(at, values, color=_PALETTE[k], linewidth=1.3, marker=mark, markersize=3, label=label)
-    if panel.band[0] in columns and panel.band[1] in columns:
-        at, low = _finite(places, columns[panel.band[0]])
-        high = _finite(places, columns[panel.band[1]])[1]
-        axes.fill_between(at, low, high, color=_PALETTE[0], alpha=0.2, linewidth=0)
+    if panel.ends and set(panel.ends) <= set(columns):
+        axes.fill_between(*_span(panel.ends, places, columns), color=_PALETTE[0], alpha=0.2, linewidth=0)
     if panel.ideal in columns:
         at, values = _finite(places, columns[panel.ideal])
         axes.plot(at, values, color=REFERENCE, linewidth=1.1, linestyle="--", label="data")
         axes.lines[0].set_label("chains")
     if "sigma" in panel.label:
         axes.axhspan(-2, 2, color=REFERENCE, alpha=0.12, linewidth=0)
-    drawn = np.concatenate([_finite(places, columns[name])[1] for name in panel.names if name in columns])
+    drawn = np.concatenate(
+        [columns[name][np.isfinite(columns[name])] for name in (*lines, panel.ideal) if name in columns]
+    )
     if any(part in name for name in panel.lines for part in _LOGARITHMIC) and drawn.min() > 0:
         _logarithmic(axes, drawn)
     if "share" in panel.label:
@@ -108,9 +115,27 @@ def _draw(axes: Axes, panel: _Panel, places: NDArray[np.float64], columns: Colum
         axes.legend(frameon=False, fontsize=8)
 
 
+def _span(
+    ends: tuple[str, ...], places: NDArray[np.float64], columns: Columns
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Where both ends are known, the least and the greatest value that the error bars of either reach.
+
+    The ends are noisy and may change places, which the lower and the upper edge of this cannot.
+    """
+    values = np.array([columns[end] for end in ends])
+    errors = np.array([np.nan_to_num(columns.get(_error(end), np.zeros(len(places)))) for end in ends])
+    known = np.isfinite(values).all(axis=0)
+    low, high = (values - errors).min(axis=0), (values + errors).max(axis=0)
+    return places[known], low[known], high[known]
+
+
 def _logarithmic(axes: Axes, values: NDArray[np.float64]) -> None:
-    """A logarithmic axis with numbers as they are written, between the decades too where there are few of those."""
+    """A logarithmic axis with numbers as they are written, between the decades too where there are few of those.
+
+    A band that reaches zero or less goes down to its edge.
+    """
     axes.set_yscale("log")
+    axes.set_ylim(bottom=max(axes.get_ylim()[0], values.min() / 3))
     if values.max() < 30 * values.min():
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ebmphys.figures.style import INK, WIDTH, literal, new_figure
 
-_SPINS = LinearSegmentedColormap.from_list("spins", ["#16324f", "#f4efe1"])
+SPINS = LinearSegmentedColormap.from_list("spins", ["#16324f", "#f4efe1"])
 
 
 def snapshots(configurations: Mapping[str, Any], temperature: float) -> Figure:
@@ -32,7 +32,7 @@ def snapshots(configurations: Mapping[str, Any], temperature: float) -> Figure:
             if k >= len(shots):
                 axes.set_axis_off()
                 continue
-            axes.imshow(shots[k], cmap=_SPINS, vmin=-1, vmax=1, interpolation="nearest")
+            axes.imshow(shots[k], cmap=SPINS, vmin=-1, vmax=1, interpolation="nearest")
             axes.spines[:].set_color("#999999")
         line[0].set_ylabel(_wrapped(name), fontsize=9, color=INK)
     figure.suptitle(f"T = {temperature:.4g}", fontsize=10, color=INK)

@@ -46,6 +46,15 @@ class IndependentModel(nn.Module, ABC):
         """Where the model's numbers are."""
         return next(chain(self.parameters(), self.buffers())).device
 
+    def check_draws(self, n: int, rng: torch.Generator) -> None:
+        """Raise ValueError for n < 1, or where model and generator are on different devices."""
+        if n < 1:
+            raise ValueError(f"the number of draws must be 1 or more, got {n}")
+        if self.device.type != rng.device.type:
+            raise ValueError(
+                f"the model is on {self.device.type} and the generator on {rng.device.type}: make both on one"
+            )
+
 
 class TractableModel(IndependentModel):
     """A law whose log q(v) is a closed form or a finite product of conditionals, for every configuration."""

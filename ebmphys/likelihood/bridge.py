@@ -59,7 +59,8 @@ def acceptance_ratio(forward: Real, reverse: Real) -> tuple[float, Real, Real, f
     edges = [forward.min(), forward.max(), -reverse.min(), -reverse.max()]
     value = float(brentq(imbalance, min(edges) - _UNBOUNDED, max(edges) + _UNBOUNDED, xtol=1e-12))
     up, down = expit(forward - value + shift), expit(reverse + value - shift)
-    slope = float((up * (1 - up)).sum() + (down * (1 - down)).sum())
+    # Zero where no draw lies in the overlap, which the warning says: nothing fluctuates then.
+    slope = max(float((up * (1 - up)).sum() + (down * (1 - down)).sum()), np.finfo(np.float64).tiny)
     fluctuation_0 = (up - up.mean()) * up.size / slope
     fluctuation_1 = -(down - down.mean()) * down.size / slope
     # Identical laws share all their draws: then every p (1 - p) is n_0 n_1 / n^2.

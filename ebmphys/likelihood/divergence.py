@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ebmphys.energies import EnergyModel
 from ebmphys.exact.enumeration import MOST_SITES, kl_divergence, log_weights
-from ebmphys.generators import VAE, DeepBeliefNet, TractableModel
+from ebmphys.generators import DeepBeliefNet, LatentVariableModel, TractableModel
 from ebmphys.likelihood.latent import enumerated_log_law, marginal
 from ebmphys.likelihood.partition import log_partition as exact_log_partition
 from ebmphys.likelihood.products import visible_law
@@ -24,15 +24,15 @@ def log_likelihood(model: nn.Module, v: Tensor, beta: float = 1.0, log_partition
 
     An energy: -beta F_beta(v) - log Z, with ``log_partition`` as given, or exactly where it can be had. A deep machine
     without a log Z given, and a belief net (at beta = 1): from the law of all visible configurations, which takes up to
-    about 16 two-valued units a layer. A VAE with one or two latents: by quadrature (``marginal``); with more there is
-    only a bound, ``importance_bound``. A tractable model: its own ``log_prob``.
+    about 16 two-valued units a layer. A latent variable model with one or two latents: by quadrature (``marginal``);
+    with more there is only a bound, ``importance_bound``. A tractable model: its own ``log_prob``.
     Raises ValueError where there is no exact way, for v of the wrong size and for values that an energy's units do not
     have.
     """
     n = getattr(model, "n_visible", None)
     if v.shape[-1] != n:
         raise ValueError(f"the model has {n} visible sites, got configurations of {v.shape[-1]}")
-    if isinstance(model, VAE):
+    if isinstance(model, LatentVariableModel):
         return marginal(model, v)
     if isinstance(model, TractableModel):
         _check_values(model.visible_unit, v)
@@ -54,15 +54,15 @@ def kl_to_exact(target: EnergyModel, beta: float, model: nn.Module) -> float:
     """KL(p || q) in nats, total and not per site, over every configuration of a small target.
 
     p = exp(-beta F) / Z of the target; q the law of an energy model at beta = 1, of a belief net or of a tractable
-    model (``visible_law``), or of a VAE (``enumerated_log_law``: exact for one or two latents, up to the tolerance
-    of its nodes for more). Spins and bits may be compared: the upper values correspond. 65,536 states take some
-    hundredths of a second, of a deep machine seconds.
+    model (``visible_law``), or of a latent variable model (``enumerated_log_law``: exact for one or two latents, up to
+    the tolerance of its nodes for more). Spins and bits may be compared: the upper values correspond. 65,536 states
+    take some hundredths of a second, of a deep machine seconds.
     Raises ValueError for sizes that differ, above 24 sites, and for units that are not two-valued.
     """
     n = getattr(model, "n_visible", None)
     if n != target.n_visible:
         raise ValueError(f"the target has {target.n_visible} visible sites and the model {n}")
-    if isinstance(model, VAE):
+    if isinstance(model, LatentVariableModel):
         return kl_divergence(log_weights(target, beta), enumerated_log_law(model))
     if isinstance(model, EnergyModel | DeepBeliefNet | TractableModel):
         return kl_divergence(log_weights(target, beta), visible_law(model))

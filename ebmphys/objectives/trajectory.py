@@ -12,12 +12,13 @@ from torch import Tensor
 from ebmphys.energies import EnergyModel
 from ebmphys.objectives.base import Draws, MakeSampler, at_least_one, set_rng
 from ebmphys.objectives.starts import at_data
-from ebmphys.rng import uniforms
+from ebmphys.objectives.trades import costs, resampled, trade, trade_chance
 from ebmphys.samplers import BlockGibbs, Chains, advance, can_flip, offer_flips
 
 Parameters = dict[str, Tensor]
 
 _FEWEST = 0.05  # the mean acceptance below which a link of the ladder counts as broken
+_SAG = 0.5  # of the acceptance that rungs are added at: below it a link is mended
 
 
 class TrajectoryTempered:
@@ -28,7 +29,11 @@ class TrajectoryTempered:
     anew (of all sites with E, where those cannot be summed out). The first rung is the model as it began, in which
     chains move freely. Where the mean acceptance with the last rung falls below ``acceptance`` the model and chains of
     the update before become a rung, as the last that still traded with it (the present ones, if those before are that
-    rung); beyond ``most`` rungs the one that its neighbours need least is dropped.
+    rung); beyond ``most`` rungs the one that its neighbours need least is dropped. Where the training has come back to
+    where it was, so that the model would trade with an earlier rung, the rungs since then are dropped instead.
+    A link was judged by chains that had not settled yet, and may sag: where its mean acceptance falls below half of
+    ``acceptance`` a rung of its ends' mean parameters is put between them. Its chains are those of the rung before,
+    drawn with weights exp(F_before - F_between); any parameters make a rung, since trades keep the law of each.
     Learning starts as with ``Persistent``; ``chains`` are the model's own, ``swap_rate`` (n_rungs,) the mean acceptance
     of the last trades, the last with the model itself; ``warning`` says where one is below 0.05, too few for chains to
     travel. Bereux, Decelle, Furtlehner and Seoane (2023, 2025).
@@ -85,7 +90,9 @@ class TrajectoryTempered:
             for k in range(parity, len(models) - 1, 2):
                 rates[k] = trade(models[k], models[k + 1], self.ladder[k], self.ladder[k + 1])
         self.swap_rate = torch.stack(rates)
-        if float(self.swap_rate[-1]) < self.acceptance:
+        falls = float(self.swap_rate[-1]) < self.acceptance
+        # One change an update, as rates are those of the ladder before it.
+        if not self._mend(models) and falls and not self._cut_short(models):
             self._add_rung(*self._last_to_trade(model))
         self._before = _parameters(model), self.ladder[-1].x.clone()
         return Draws(self.ladder[-1].x)
@@ -108,7 +115,7 @@ class TrajectoryTempered:
         x = [chains.x for chains in self.ladder[:-1]] + [self._settled(model)]
         pairs = []
         for k in range(len(models) - 1):
-            own, other = _costs(models[k], models[k + 1], x[k], x[k + 1])
+            own, other = costs(models[k], models[k + 1], x[k], x[k + 1])
             pairs.append((own[0] - own[1], other[1] - other[0]))
         return pairs
 
@@ -131,10 +138,47 @@ class TrajectoryTempered:
         self._parameters.append(parameters)
         self.ladder.insert(-1, Chains(x.clone(), self.ladder[-1].beta.clone(), self.rng))
         if len(self._parameters) > self.most and self.swap_rate is not None:
-            # Of two steps in a row the easiest: its neighbours are nearest to each other.
-            least = 1 + int((self.swap_rate[:-1] * self.swap_rate[1:])[: self.most - 1].argmax())
-            self._models = self._models[:least] + self._models[least + 1 :]
-            del self._parameters[least], self.ladder[least]
+            self._drop(self._easiest(self.swap_rate)[0])
+
+    def _cut_short(self, models: list[EnergyModel]) -> bool:
+        """Whether the model would trade with a rung before the last: rungs after the first of those are dropped."""
+        own = self.ladder[-1].x
+        for k, chains in enumerate(self.ladder[:-2]):
+            if float(trade_chance(models[k], models[-1], chains.x, own).mean()) >= self.acceptance:
+                del self._models[k + 1 :], self._parameters[k + 1 :], self.ladder[k + 1 : -1]
+                return True
+        return False
+
+    def _mend(self, models: list[EnergyModel]) -> bool:
+        """Whether a rung was put between the two that trade least; at ``most`` rungs only in place of another."""
+        links = torch.ones(1) if self.swap_rate is None else self.swap_rate
+        if len(links) < 2 or float(links[:-1].min()) >= _SAG * self.acceptance:
+            return False
+        worst = int(links[:-1].argmin())
+        below, above = self._parameters[worst : worst + 2]
+        between = deepcopy(models[worst])
+        between.load_state_dict({name: _midway(value, above[name]) for name, value in below.items()})
+        chains = resampled(models[worst], between, self.ladder[worst])
+        if len(self._parameters) >= self.most:
+            spare, rate = self._easiest(links)
+            if rate < self.acceptance:
+                return False
+            self._drop(spare)
+            worst -= spare < worst
+        self._parameters.insert(worst + 1, _parameters(between))
+        self._models.insert(worst + 1, between)
+        self.ladder.insert(worst + 1, chains)
+        return True
+
+    def _easiest(self, links: Tensor) -> tuple[int, float]:
+        """The rung that its neighbours need least, never the first, and about how often they trade without it."""
+        # Of two steps in a row the easiest: its neighbours are nearest to each other.
+        both = (links[:-1] * links[1:])[: self.most - 1]
+        return 1 + int(both.argmax()), float(both.max())
+
+    def _drop(self, rung: int) -> None:
+        self._models = self._models[:rung] + self._models[rung + 1 :]
+        del self._parameters[rung], self.ladder[rung]
 
     def _rung_models(self, model: EnergyModel) -> list[EnergyModel]:
         for parameters in self._parameters[len(self._models) :]:
@@ -150,6 +194,12 @@ class TrajectoryTempered:
         return {"rng": self.rng.get_state(), "rungs": self.rungs(), "x": x, "before": before, "swap_rate": rate}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        missing = self.state_dict().keys() - state.keys()
+        if missing:
+            raise ValueError(
+                f"the stored ladder is of another version, without {', '.join(sorted(missing))}: it cannot go on, "
+                f"only be trained anew"
+            )
         if state["x"] and len(state["x"][0]) != self.n_chains:
             raise ValueError(
                 f"{len(state['x'][0])} chains are stored, the negative phase has n_chains = {self.n_chains}"
@@ -172,41 +222,9 @@ def _placed(parameters: Parameters, place: torch.device) -> Parameters:
     return {name: value.to(place, copy=True) for name, value in parameters.items()}
 
 
+def _midway(one: Tensor, other: Tensor) -> Tensor:
+    return one.lerp(other, 0.5) if one.is_floating_point() else one
+
+
 def _equal(one: Parameters, other: Parameters) -> bool:
     return all(torch.equal(value, other[name]) for name, value in one.items())
-
-
-@torch.no_grad()
-def trade(one: EnergyModel, other: EnergyModel, at_one: Chains, at_other: Chains) -> Tensor:
-    """Offer the chains of two machines each other's configurations, pair by pair; -> mean acceptance, a scalar.
-
-    Keeps the product of both laws. Raises ValueError where an energy is not a number.
-    """
-    x, y = at_one.x, at_other.x
-    chance = trade_chance(one, other, x, y)
-    accepted = (uniforms(at_one.batch, at_one.rng) < chance)[:, None]
-    at_one.x, at_other.x = torch.where(accepted, y, x), torch.where(accepted, x, y)
-    if one.sums_out_hidden:
-        for model, chains in ((one, at_one), (other, at_other)):
-            BlockGibbs(model, clamp=model.visible_blocks).step(chains)
-    return chance.mean()
-
-
-def trade_chance(one: EnergyModel, other: EnergyModel, x: Tensor, y: Tensor) -> Tensor:
-    """min(1, exp(F_one(x) + F_other(y) - F_one(y) - F_other(x))), float64; (n, n_sites) twice -> (n,)."""
-    own, theirs = _costs(one, other, x, y)
-    log_ratio = own[0] + theirs[1] - own[1] - theirs[0]
-    if bool(log_ratio.isnan().any()):
-        raise ValueError("an energy is not a number or infinite: check the model's parameters")
-    return log_ratio.exp().clamp(max=1)
-
-
-def _costs(one: EnergyModel, other: EnergyModel, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """(F_one, F_other) at x and at y, energies of all sites where hidden ones are not summed out; (2, n) each."""
-    both = torch.cat([x, y])
-    costs = [
-        model.free_energy(both[:, : model.n_visible]) if model.sums_out_hidden else model.energy(both)
-        for model in (one, other)
-    ]
-    at_x, at_y = torch.stack(costs).double().split([len(x), len(y)], dim=1)
-    return at_x, at_y

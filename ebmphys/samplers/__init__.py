@@ -12,6 +12,7 @@ from ebmphys.samplers.gradient import HMC, GibbsWithGradients, Langevin, first_o
 from ebmphys.samplers.mean_field import mean_field
 from ebmphys.samplers.metropolis import Metropolis, MetropolisHastings, flip_accepted, spin_exchange
 from ebmphys.samplers.multispin import MultiSpin, PackedChains
+from ebmphys.samplers.neural_metropolis import NeuralMetropolis
 from ebmphys.samplers.population import population_annealing
 from ebmphys.samplers.tempering import ReplicaExchange
 
@@ -29,6 +30,7 @@ __all__ = [
     "MetropolisHastings",
     "MultiSpin",
     "Multicanonical",
+    "NeuralMetropolis",
     "Observable",
     "PackedChains",
     "ReplicaExchange",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,11 @@ _SHARE = 0.05  # of the data, that a sign must have to count as there
 _LONG = 20.0  # steps; a tenth of the run that tau is measured in
 _STUCK = 0.05  # of the trades between two rungs of a ladder
 _OPEN = 1.0  # nats between the two ends of a bracketed likelihood
+_SURE = 4.0  # standard errors
+# Which way is better, and the least gain over independent sites, as a share of what they reach: of a divergence, where
+# all is there to be learned, and of a likelihood, where most is the entropy of single sites.
+_LEAST_GAIN = dict.fromkeys(("kl", "kl_estimate", "kl_bound"), (-1, 0.05))
+_LEAST_GAIN |= dict.fromkeys(("log_likelihood", "elbo"), (1, 0.001))
 
 
 class History(list[Record]):
@@ -52,8 +58,14 @@ class History(list[Record]):
 
 def doubts(record: Record) -> dict[str, str]:
     """What a record says against the model, in words: a missing ``sign``, a long ``tau``, a ladder without ``swaps``,
-    an open ``bracket``."""
-    found = {"sign": _signs(record), "tau": _slow(record), "swaps": _stuck(record), "bracket": _open(record)}
+    an open ``bracket``, ``nothing`` learned."""
+    found = {
+        "sign": _signs(record),
+        "tau": _slow(record),
+        "swaps": _stuck(record),
+        "bracket": _open(record),
+        "nothing": _nothing(record),
+    }
     return {name: words for name, words in found.items() if words}
 
 
@@ -93,6 +105,20 @@ def _open(record: Record) -> str:
             continue
         if high - low > _OPEN:
             return f"{name} lies between {low:.4g} and {high:.4g}: annealing does not close on log Z"
-        if low - high > _OPEN:
+        noise = math.hypot(*(record.get(f"{name}_{end}_error", 0.0) for end in ("low", "high")))
+        if low - high > max(_OPEN, _SURE * noise):
             return f"the ends of {name} have changed places ({low:.4g}, {high:.4g}): the chains are not of the model"
+    return ""
+
+
+def _nothing(record: Record) -> str:
+    for name, (sign, share) in _LEAST_GAIN.items():
+        value, independent = record.get(name), record.get(f"{name}_independent")
+        if value is None or independent is None:
+            continue
+        if not sign * (value - independent) > share * abs(independent):
+            return (
+                f"{name} is {value:.4g}, hardly better than the {independent:.4g} of sites that know nothing of each "
+                f"other: nothing was learned, the learning_rate may be too high or a prior too strong"
+            )
     return ""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ebmphys.checkpoint import Checkpoint, load, save
 from ebmphys.energies import EnergyModel
+from ebmphys.generators import ConditionalVAE
 from ebmphys.objectives import Objective
 from ebmphys.train.gradients import GradientTransform, suited_transforms
 from ebmphys.train.history import History, Record
@@ -133,7 +134,13 @@ def _look(run: Run, monitors: Mapping[str, Monitor], saves: _Saves | None, whole
 
 
 def check_data(model: nn.Module, data: Tensor) -> None:
-    """Raise ValueError unless the data are rows of the model's visible sites, finite, in its units' values."""
+    """Raise ValueError unless the data are rows of the model's visible sites, finite, in its units' values.
+
+    Rows of a conditional VAE have their conditions after the sites.
+    """
+    if isinstance(model, ConditionalVAE):
+        model.check_rows(data)
+        return
     n = getattr(model, "n_visible", None)
     if data.ndim != 2 or data.shape[-1] != n or not len(data):
         raise ValueError(f"data must be rows of {n} visible sites, got shape {tuple(data.shape)}")

@@ -13,13 +13,18 @@ from ebmphys.train.settings import Training
 
 # The best judge that is measured, then what tells whether to believe it.
 _JUDGES = ("kl", "kl_estimate", "kl_bound", "log_likelihood", "elbo", "loss")
-_SIGNS = {"energy_per_site_deviation": "u off by", "chain_tau": "tau", "chain_positive": "m > 0"}
+_SIGNS = {
+    "energy_per_site_deviation": "u off by",
+    "chain_tau": "tau",
+    "swap_rate": "least trades",
+    "chain_positive": "m > 0",
+}
 
 
 class Progress:
     """An ``on_epoch`` that moves a bar: ``with Progress(settings) as bar: fit(..., on_epoch=bar)``; on stderr.
 
-    It shows the three or four numbers that matter, and above it each kind of doubt once, in words. ``done`` are the
+    It shows the four or five numbers that matter, and above it each kind of doubt once, in words. ``done`` are the
     epochs of a resumed training that are behind it; ``show=False`` draws nothing, None draws only on a terminal.
     """
 
@@ -41,6 +46,8 @@ class Progress:
         self.known |= record
         self.bar.set_postfix(shown(self.known), refresh=False)
         for kind, words in doubts(record).items():
+            if kind == "nothing":
+                continue  # of every training at first
             if kind not in self.said and not self.bar.disable:
                 self.bar.write(f"epoch {record['epoch']}: {words}", file=self.bar.fp)
             self.said.add(kind)

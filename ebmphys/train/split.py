@@ -35,3 +35,8 @@ def split_chains(data: Tensor, chains: int, fraction: float, rng: torch.Generato
     if not 0 < held < len(data):
         raise ValueError(f"a fraction of {fraction} of {len(data)} rows leaves nothing to train or to validate on")
     return data[:-held], data[-held:]
+
+
+def held_chains(chains: int, fraction: float) -> int:
+    """How many chains ``split_chains`` holds a part of back, whose rows are in the order (draw, chain)."""
+    return round(fraction * chains) if chains >= _MANY_CHAINS else chains

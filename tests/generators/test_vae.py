@@ -4,17 +4,17 @@ import json
 import math
 from collections import Counter
 
-import numpy as np
 import pytest
 import torch
 from scipy import integrate, stats
 
 from ebmphys.energies import ferromagnet
 from ebmphys.exact.enumeration import log_weights, states
-from ebmphys.generators import GENERATORS, VAE, gaussian_kl, gaussian_kl_per_latent
+from ebmphys.generators import GENERATORS, VAE, Convolutions, gaussian_kl, gaussian_kl_per_latent
 from ebmphys.likelihood import enumerated_log_law, kl_to_exact, log_likelihood
 from ebmphys.rng import generator
 from ebmphys.units import Bit, Gaussian, Spin
+from tests.generators.laws import chi_square_p
 
 UNITS = [Spin(), Bit(), Gaussian(0.7)]
 
@@ -96,7 +96,7 @@ def test_gaussian_reconstruction_is_the_normal_density_summed_over_sites():
     v, z = torch.randn(4, 6, generator=rng("v")), torch.randn(4, 2, generator=rng("z"))
     means = model.decoder(z)
     expected = torch.distributions.Normal(means, 0.7).log_prob(v).sum(-1)
-    torch.testing.assert_close(model.reconstruction(v, z), expected)
+    torch.testing.assert_close(model.log_conditional(v, z), expected)
     torch.testing.assert_close(model.visible_unit.mean(model.decode(z)), means)
 
 
@@ -142,17 +142,6 @@ def test_gradients_reach_every_parameter_and_are_those_of_the_elbo(unit):
         assert slope == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-5, abs=1e-8), name
 
 
-def chi_square_p(x, log_law):
-    """p-value of draws of +-1 spins against a law over all configurations; rare states are put together."""
-    numbers = ((x > 0).long() @ (2 ** torch.arange(x.shape[-1] - 1, -1, -1))).numpy()
-    expected = log_law.exp().numpy() * len(x)
-    observed = np.bincount(numbers, minlength=len(expected))
-    rare = expected < 5
-    counts = [np.append(c[~rare], c[rare].sum()) for c in (observed, expected)]
-    counts = [c[counts[1] > 0] for c in counts]
-    return float(stats.chisquare(*counts).pvalue)
-
-
 def test_draws_follow_the_law_and_a_wrong_law_is_rejected():
     model = vae(n=9, strength=2.5)
     law = enumerated_log_law(model, tolerance=1e-6)
@@ -187,9 +176,18 @@ def test_gaussian_draws_have_the_decoders_mean_and_variance():
     torch.testing.assert_close(x.T.cov(), covariance, atol=0.02, rtol=0)
 
 
-@pytest.mark.parametrize("unit", UNITS)
-def test_config_and_parameters_give_the_model_back(unit):
-    model = vae(unit=unit, learn_sigma=isinstance(unit, Gaussian))
+@pytest.mark.parametrize(
+    ("unit", "options"),
+    [
+        *((unit, {}) for unit in UNITS),
+        (Gaussian(0.7), {"learn_sigma": True}),
+        (Gaussian(0.7), {"learn_sigma": True, "per_site": True}),
+        (Spin(), {"full_covariance": True, "symmetric": True}),
+        (Spin(), {"convolutions": Convolutions((2, 3), (3,), stride=1)}),
+    ],
+)
+def test_config_and_parameters_give_the_model_back(unit, options):
+    model = vae(unit=unit, **options)
     twin = GENERATORS[model.config["model"]].from_config(json.loads(json.dumps(model.config))).to("cpu")
     assert twin.config == model.config and type(twin.visible_unit) is type(model.visible_unit)
     twin.load_state_dict(model.state_dict())
@@ -231,6 +229,27 @@ def test_a_linear_gaussian_vae_learns_the_maximum_likelihood_variance():
     assert -0.01 < float(gap.mean()) < 0.05
 
 
+def test_each_site_learns_a_sigma_of_its_own():
+    """Without latents that matter the best sigma of each site is its standard deviation over the data."""
+    widths = torch.tensor([0.3, 0.6, 1.2, 0.9])
+    data = widths * torch.randn(4000, 4, generator=rng("data"))
+    model = VAE(4, (), 1, Gaussian(1.0), learn_sigma=True, per_site=True, rng=rng(), device="cpu")
+    with torch.no_grad():
+        for parameter in (*model.encoder.parameters(), *model.decoder.parameters()):
+            parameter.zero_()
+    for parameter in (*model.encoder.parameters(), *model.decoder.parameters()):
+        parameter.requires_grad_(False)
+    train(model, data, steps=400, batch=1000, rate=3e-2)
+    sigma = (0.5 * model.log_sigma2).exp().detach()
+    torch.testing.assert_close(sigma, data.pow(2).mean(0).sqrt(), rtol=0.03, atol=0)
+    assert model.visible_unit.sigma == pytest.approx(float(sigma.pow(2).mean().sqrt()))
+    torch.testing.assert_close(model.draw(50_000, rng("x")).std(0), sigma, rtol=0.03, atol=0)
+    exact = torch.distributions.Normal(torch.zeros(4), sigma).log_prob(data[:50]).sum(-1)
+    torch.testing.assert_close(log_likelihood(model, data[:50]), exact.double(), atol=1e-4, rtol=0)
+    one = torch.distributions.Normal(torch.zeros(4), sigma.pow(2).mean().sqrt()).log_prob(data[:50]).sum(-1)
+    assert float((one - exact).abs().max()) > 0.5
+
+
 def test_training_on_a_small_lattice_lowers_the_exact_divergence():
     ising, beta = ferromagnet((3, 3), device="cpu"), 0.4
     law = torch.softmax(log_weights(ising, beta), 0)
@@ -258,5 +277,7 @@ def test_bad_input_is_refused():
         VAE(9, (16, 0), device="cpu")
     with pytest.raises(ValueError, match="no sigma"):
         VAE(9, unit=Bit(), learn_sigma=True, device="cpu")
+    with pytest.raises(ValueError, match="per_site is for a sigma that is learned"):
+        VAE(9, unit=Gaussian(), per_site=True, device="cpu")
     with pytest.raises(ValueError, match="number of draws"):
         vae().draw(0, rng())

@@ -77,3 +77,8 @@ def test_identical_laws_share_every_draw():
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="finite"):
         bridge(torch.tensor([[1.0, math.nan]]), torch.zeros(1, 2))
+
+
+def test_laws_without_any_overlap_are_warned_of_and_no_failure():
+    found = bridge(torch.full((1, 20), 1e8), torch.full((1, 20), 1e8))
+    assert "only 0.0 draws lie where the two laws overlap" in found.warning and np.isfinite(found.value)

@@ -9,7 +9,11 @@ import pytest
 import torch
 
 from ebmphys.exact.enumeration import states
+from ebmphys.generators import FactorisedModel, Posterior
 from ebmphys.likelihood import enumerated_log_law, importance_bound, log_likelihood, marginal
+from ebmphys.objectives import ELBO
+from ebmphys.train import suited
+from ebmphys.units import Spin
 from tests.likelihood.builders import rng, vae
 
 
@@ -24,7 +28,7 @@ def test_the_law_of_a_vae_sums_to_one_and_agrees_with_an_independent_quadrature(
     z = torch.from_numpy(np.stack(np.meshgrid(*[x] * latent, indexing="ij"), -1).reshape(-1, latent)).float()
     weight = torch.from_numpy(np.prod(np.meshgrid(*[w / w.sum()] * latent, indexing="ij"), 0).ravel())
     with torch.no_grad():
-        table = torch.stack([model.reconstruction(v, point.expand(512, latent)) for point in z[weight > 1e-14]])
+        table = torch.stack([model.log_conditional(v, point.expand(512, latent)) for point in z[weight > 1e-14]])
     hermite = torch.logsumexp(table.double() + weight[weight > 1e-14].log()[:, None], 0)
     torch.testing.assert_close(log_q, hermite, atol=3e-4, rtol=0)
 
@@ -53,7 +57,7 @@ def test_importance_bound_is_the_same_sum_in_chunks(monkeypatch):
     v, noise = model.draw(10, rng("v")), torch.randn(50, 10, 2, generator=rng("noise"))
     rows = iter(noise.reshape(500, 2))
     monkeypatch.setattr(model, "noise", lambda n, rng: torch.stack([next(rows) for _ in range(n)]))
-    monkeypatch.setattr("ebmphys.likelihood.latent._CHUNK", 7 * 16 * 10)
+    monkeypatch.setattr("ebmphys.likelihood.latent._CHUNK", 7 * 16 * 9 * 10)
     with torch.no_grad():
         expected = model.log_importance_weights(v, noise).double().logsumexp(0) - math.log(50)
     torch.testing.assert_close(importance_bound(model, v, 50, rng()), expected, atol=1e-5, rtol=0)
@@ -70,6 +74,45 @@ def test_random_nodes_for_many_latents_agree_with_the_grid():
     grid, random = enumerated_log_law(two), enumerated_log_law(four, tolerance=1e-4)
     assert float(torch.logsumexp(random, 0)) == pytest.approx(0, abs=1e-9)
     assert float((grid.exp() * (grid - random)).sum()) < 1e-4
+
+
+class Pair(FactorisedModel):
+    """Two sites that share one sign, z itself their field: as small as a latent variable model can be."""
+
+    def __init__(self, sharpness):
+        super().__init__()
+        self.n_visible, self.latent, self.unit = 2, 1, Spin()
+        self.sharpness = torch.nn.Parameter(torch.tensor(sharpness))
+
+    visible_unit, config = Spin(), {}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(1.0)
+
+    def encode(self, v):
+        return Posterior(v.mean(-1, keepdim=True), torch.zeros(*v.shape[:-1], 1))
+
+    def decode(self, z):
+        return 2 * self.sharpness * z.expand(*z.shape[:-1], 2)
+
+
+def test_any_latent_variable_model_has_its_law_its_bound_and_its_monitors():
+    """P(both alike) = (1 + <tanh^2(a z)>) / 2, the average over a normal law of z."""
+    model = Pair(1.5)
+    x, w = np.polynomial.hermite_e.hermegauss(150)
+    alike = float((1 + (w / w.sum()) @ np.tanh(1.5 * x) ** 2) / 2)
+    v = states((-1.0, 1.0), 2)
+    exact = torch.tensor([alike / 2, (1 - alike) / 2, (1 - alike) / 2, alike / 2], dtype=torch.float64).log()
+    torch.testing.assert_close(marginal(model, v), exact, atol=1e-5, rtol=0)
+    torch.testing.assert_close(enumerated_log_law(model, tolerance=1e-9), exact, atol=1e-4, rtol=0)
+    rows = v.repeat(500, 1)
+    few, many = (float(importance_bound(model, rows, draws, rng("k")).mean()) for draws in (3, 2000))
+    assert few < float(exact.mean()) - 0.05 and many == pytest.approx(float(exact.mean()), abs=0.01)
+    torch.testing.assert_close(model.draw(100_000, rng("x")).prod(-1).mean().item(), 2 * alike - 1, atol=0.015, rtol=0)
+    monitors = suited(model, ELBO(rng("elbo")), rows)
+    with torch.no_grad():
+        assert "elbo" in monitors and monitors["elbo"](model, None) < float(exact.mean())
 
 
 def test_a_grid_that_is_too_coarse_is_admitted():

@@ -10,7 +10,7 @@ from ebmphys.energies import RBM, BoltzmannMachine, Ising
 from ebmphys.exact.enumeration import log_partition, log_weights, visible_states
 from ebmphys.lattice import Lattice
 from ebmphys.objectives import TrajectoryTempered, TwoPhase
-from ebmphys.objectives.trajectory import trade, trade_chance
+from ebmphys.objectives.trades import resampled, trade, trade_chance
 from ebmphys.samplers import Chains
 from ebmphys.units import Bit, Spin
 from tests.objectives.exactly import randomised, rng, small_rbm
@@ -104,7 +104,21 @@ def two_modes(strength):
     return model
 
 
-class AtTheFall(TrajectoryTempered):
+class Unmended(TrajectoryTempered):
+    """A ladder whose links are left to sag."""
+
+    def _mend(self, models):
+        return False
+
+
+class Unshortened(TrajectoryTempered):
+    """A ladder that keeps its way through where the training has come back from."""
+
+    def _cut_short(self, models):
+        return False
+
+
+class AtTheFall(Unmended, Unshortened):
     """A ladder whose rungs are the models that no longer trade with the last one."""
 
     def _last_to_trade(self, model):
@@ -199,6 +213,107 @@ def test_the_trajectory_carries_chains_between_modes():
     for _ in range(80):
         alone.draw(model, torch.ones(20, 6))
     assert float((alone.chains.x[:, :6].sum(1) > 0).double().mean()) > 0.95
+
+
+@pytest.mark.parametrize("make", [rbm, boltzmann])
+def test_chains_made_from_anothers_follow_the_new_law(make):
+    one, other = make(0.5), make(0.8)
+    at_one = chains_of(one, 1, n=400_000)
+    x = resampled(one, other, at_one).x[:20_000]  # few of many, so that hardly one is there twice
+    assert p_value(other, 1.0, x) > 1e-4
+    assert p_value(other, 1.0, at_one.x[:20_000]) < 1e-6  # control: taken as they are
+    assert p_value(other, 1.03, x) < p_value(other, 1.0, x)
+
+
+def without_middle(kind):
+    """A ladder along growing weights from which all rungs but the first and the last were taken out, and its model."""
+    phase = kind(3, rng("sag"), 3000, acceptance=0.6)
+    model = trained(phase, 25)
+    for _ in range(len(phase.rungs()) - 2):
+        phase._drop(1)
+    return phase, model
+
+
+def test_a_link_that_sags_is_mended_and_every_rung_keeps_its_law():
+    phase, model = without_middle(TrajectoryTempered)
+    ends = [rung["weights"] for rung in phase.rungs()]
+    for count in range(30):
+        phase.draw(model, torch.ones(20, 6))
+        if count == 0:
+            assert torch.equal(phase.rungs()[1]["weights"], (ends[0] + ends[1]) / 2)
+    assert len(phase.rungs()) >= 3 and phase.swap_rate.min() > 0.3
+    strengths = [float(rung["weights"][0, 0]) for rung in phase.rungs()]
+    assert strengths == sorted(strengths) and len(phase._models) == len(strengths) == len(phase.ladder) - 1
+    for rung, chains, parameters in zip(phase._models, phase.ladder, phase.rungs(), strict=False):
+        assert torch.equal(rung.weights, parameters["weights"])
+        assert p_value(rung, 1.0, chains.x) > 1e-4
+    assert p_value(phase._models[-1], 1.0, phase.ladder[-3].x) < 1e-6  # control: the law of another rung
+    sagging, model = without_middle(Unmended)
+    for _ in range(30):
+        sagging.draw(model, torch.ones(20, 6))
+    assert sagging.swap_rate.min() < 0.2  # control
+
+
+def test_at_the_most_rungs_a_link_is_mended_only_in_place_of_a_rung_that_is_not_needed():
+    phase = TrajectoryTempered(1, rng("most mended"), 300, acceptance=0.8, most=4)
+    model = trained(phase, 25)
+    phase._rung_models(model)
+    assert len(phase.rungs()) == 4
+    needed, chains = [rung["weights"].clone() for rung in phase.rungs()], list(phase.ladder)
+    phase.swap_rate = torch.tensor([0.1, 0.85, 0.85, 0.85])
+    assert not phase._mend([*phase._models, model])  # 0.85 * 0.85 < 0.8
+    phase.swap_rate = torch.tensor([0.1, 0.85, 0.95, 0.95])
+    assert phase._mend([*phase._models, model])  # the last rung, between 0.95 and 0.95, is left out
+    strengths = [rung["weights"] for rung in phase.rungs()]
+    expected = [needed[0], (needed[0] + needed[1]) / 2, needed[1], needed[2]]
+    assert all(map(torch.equal, strengths, expected)) and len(phase.ladder) == 5
+    assert all(phase.ladder[at] is chains[was] for at, was in ((0, 0), (2, 1), (3, 2), (4, 4)))
+    # One that is left out below the link moves it down.
+    phase.swap_rate = torch.tensor([0.95, 0.95, 0.1, 0.85])
+    assert phase._mend([*phase._models, model])
+    assert all(
+        map(
+            torch.equal,
+            [rung["weights"] for rung in phase.rungs()],
+            [expected[0], expected[2], (expected[2] + expected[3]) / 2, expected[3]],
+        )
+    )
+
+
+def there_and_back(kind):
+    phase = kind(3, rng("back"), 1000, acceptance=0.8)
+    model = trained(phase, 20)
+    far = len(phase.rungs())
+    for _ in range(12):
+        with torch.no_grad():
+            model.weights[:, 0] -= 0.08
+        phase.draw(model, torch.ones(20, 6))
+    return phase, model, far
+
+
+def test_a_training_that_comes_back_leaves_no_loop_in_the_ladder():
+    phase, model, far = there_and_back(TrajectoryTempered)
+    strengths = [float(rung["weights"][0, 0]) for rung in phase.rungs()]
+    assert (
+        strengths == sorted(strengths)
+        and strengths[-1] < float(model.weights[0, 0].detach()) + 0.3
+        and len(strengths) < far
+    )
+    assert phase.swap_rate[-1] > 0.6 and len(phase._models) == len(strengths) == len(phase.ladder) - 1
+    for _ in range(10):
+        phase.draw(model, torch.ones(20, 6))
+    assert p_value(model, 1.0, phase.chains.x) > 1e-4
+    loop, _, far = there_and_back(Unshortened)
+    assert len(loop.rungs()) > far  # control
+
+
+@pytest.mark.parametrize("lost", [("before",), ("before", "swap_rate")])
+def test_a_ladder_of_another_version_is_refused_in_one_line(lost):
+    phase = TrajectoryTempered(1, rng("old"), 50)
+    trained(phase, 3)
+    state = {name: value for name, value in phase.state_dict().items() if name not in lost}
+    with pytest.raises(ValueError, match=f"another version, without {', '.join(lost)}"):
+        TrajectoryTempered(1, rng("new"), 50).load_state_dict(state)
 
 
 def bennett(forward, reverse):

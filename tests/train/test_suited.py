@@ -201,8 +201,8 @@ def test_a_look_at_many_blocks_draws_few_of_each(monkeypatch):
     low, high = (monitors[f"log_likelihood_{end}"](model, objective) for end in ("low", "high"))
     assert low < high
     assert "chain_tau" not in monitors and len(calls) <= 36 * (12 + 2 * 55)
-    # Few blocks keep the steps that they had.
-    few = new(RBM, 36, 20)
+    # Few blocks keep the steps that they had; Gaussian ones are drawn one by one.
+    few = new(RBM, 36, 20, Spin(), Gaussian())
     objective = objective_of(few)
     objective(few, v)
     calls = counted(few, monkeypatch)

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ebmphys.energies import EnergyModel
-from ebmphys.generators import VAE, TractableModel
+from ebmphys.generators import LatentVariableModel, TractableModel
 from ebmphys.objectives import Objective
 from ebmphys.observables import energy_per_site
 from ebmphys.train.loop import Monitor
+from ebmphys.train.monitors.independent import independent_sites
 from ebmphys.train.monitors.likelihoods import (
     BracketedLikelihood,
     exact_kl,
@@ -61,25 +62,44 @@ __all__ = [
 
 
 def suited(
-    model: nn.Module, objective: Objective, validation: Tensor, target: EnergyModel | None = None, beta: float = 1.0
+    model: nn.Module,
+    objective: Objective,
+    validation: Tensor,
+    target: EnergyModel | None = None,
+    beta: float = 1.0,
+    chains: int | None = None,
 ) -> dict[str, Monitor]:
     """The monitors that a model and its objective allow, by name.
 
     ``kl``, exact, where both laws can be enumerated, the target's and the model's. For an energy ``log_likelihood`` of
     the validation data, or ``kl_estimate`` where the target's log Z is known, with ``_low`` and ``_high`` beside it
-    where log Z is bracketed; for a VAE ``elbo``, or ``kl_bound`` (importance-weighted, above the true KL). Neither
-    where log Z is out of reach (continuous hidden units on many visible sites, hidden units that act on each other).
-    With persistent chains what ``against_data`` gives, and ``chain_tau`` where it can be told (``tells_tau``) or, of
-    chains that trade along a ladder, ``swap_rate``; of machines of two layers the largest ``singular_value_1``, ``_2``,
-    ``_3`` of the weights.
+    where log Z is bracketed, and their standard errors ``_low_error`` and ``_high_error``; for a VAE ``elbo``, or
+    ``kl_bound`` (importance-weighted, above the true KL). Neither where log Z is out of reach (continuous hidden units
+    on many visible sites, hidden units that act on each other).
+    With persistent chains what ``against_data`` gives, the data being those of so many Markov ``chains``, and
+    ``chain_tau`` where it can be told (``tells_tau``) or, of chains that trade along a ladder, ``swap_rate``; of
+    machines of two layers the largest ``singular_value_1``, ``_2``, ``_3`` of the weights. For two-valued data
+    ``NAME_independent``, what sites that know nothing of each other reach (``independent_sites``).
     """
     if target is not None and not (two_valued(target) and two_valued(model)):
         target = None  # a density has no KL from a law of two-valued spins
+    found = _within_reach(model, objective, validation, target, beta, chains)
+    return found | (independent_sites(found, validation, target, beta) if two_valued(model) else {})
+
+
+def _within_reach(
+    model: nn.Module,
+    objective: Objective,
+    validation: Tensor,
+    target: EnergyModel | None,
+    beta: float,
+    chains: int | None,
+) -> dict[str, Monitor]:
     monitors: dict[str, Monitor] = {}
     known = target
     if target is not None and law_within_reach(target) and law_within_reach(model):
         monitors["kl"], target = exact_kl(target, beta), None
-    if isinstance(model, VAE):
+    if isinstance(model, LatentVariableModel):
         bound = _on_data(target, beta, validation, mean_importance_bound(validation))
         return monitors | ({"elbo": mean_elbo(validation)} if bound is None else {"kl_bound": bound})
     if isinstance(model, TractableModel):
@@ -92,7 +112,7 @@ def suited(
     if log_z_within_reach(model):
         monitors |= _likelihood(model, objective, validation, target, beta)
     if keeps_chains(objective):
-        monitors |= against_data(model, validation, known)
+        monitors |= against_data(model, validation, known, chains)
     if trades(objective):
         monitors["swap_rate"] = swap_rate
     if tells_tau(model, objective):
@@ -100,9 +120,12 @@ def suited(
     return monitors | {f"singular_value_{rank}": singular_value(rank) for rank in ranks(model)}
 
 
-def against_data(model: EnergyModel, v: Tensor, target: EnergyModel | None = None) -> dict[str, Monitor]:
+def against_data(
+    model: EnergyModel, v: Tensor, target: EnergyModel | None = None, chains: int | None = None
+) -> dict[str, Monitor]:
     """The chains beside data v: ``chain_NAME``, ``data_NAME`` and, in standard errors, ``NAME_deviation``.
 
+    v: rows (draw, chain) of so many Markov ``chains``, or independent ones where it is None (``chain_deviation``).
     NAME is energy_per_site, of the target's Hamiltonian where there is one, and abs_magnetization; ``chain_positive``
     and ``data_positive`` are the shares with m > 0: a model that learned only one sign has every observable right and
     the KL wrong by nats.
@@ -116,7 +139,7 @@ def against_data(model: EnergyModel, v: Tensor, target: EnergyModel | None = Non
     for name, observable in observables.items():
         monitors[f"chain_{name}"] = chain_mean(observable)
         monitors[f"data_{name}"] = data_mean(observable, v)
-        monitors[f"{name}_deviation"] = chain_deviation(observable, v)
+        monitors[f"{name}_deviation"] = chain_deviation(observable, v, chains)
     if "abs_magnetization" in observables:
         monitors["chain_positive"] = chain_mean(positive(model))
         monitors["data_positive"] = data_mean(positive(model), v)
@@ -127,13 +150,18 @@ def _likelihood(
     model: EnergyModel, objective: Objective, v: Tensor, target: EnergyModel | None, beta: float
 ) -> dict[str, Monitor]:
     found: dict[str, Monitor] = {"": mean_log_likelihood(v)}
+    errors: dict[str, Monitor] = {}
     if keeps_chains(objective) and not enumerable(model):
         likelihood = BracketedLikelihood(v)
         found = {"": likelihood.value, "_low": likelihood.low, "_high": likelihood.high}
+        errors = {"_low": likelihood.low_error, "_high": likelihood.high_error}
     turned = {"": "", "_low": "_high", "_high": "_low"}  # the lower the likelihood, the higher the divergence
     estimates = {turned[end]: _on_data(target, beta, v, monitor) for end, monitor in found.items()}
     known = {f"kl_estimate{end}": monitor for end, monitor in estimates.items() if monitor is not None}
-    return known or {f"log_likelihood{end}": monitor for end, monitor in found.items()}
+    if known:
+        return known | {f"kl_estimate{turned[end]}_error": monitor for end, monitor in errors.items()}
+    found |= {f"{end}_error": monitor for end, monitor in errors.items()}
+    return {f"log_likelihood{end}": monitor for end, monitor in found.items()}
 
 
 def _energy_of(target: EnergyModel) -> Observable:

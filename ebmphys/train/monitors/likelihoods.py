@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ebmphys.energies import EnergyModel
-from ebmphys.generators import VAE
+from ebmphys.generators import LatentVariableModel
 from ebmphys.likelihood import Bracket, ais, bracket, importance_bound, kl_to_exact, log_likelihood, log_partition
 from ebmphys.objectives import ELBO, Objective
 from ebmphys.rng import generator
@@ -57,10 +57,10 @@ def mean_elbo(v: Tensor, draws: int = 8, seed: int = 0) -> Monitor:
 
 
 def mean_importance_bound(v: Tensor, draws: int = 64, seed: int = 0) -> Monitor:
-    """The importance-weighted bound of a VAE's log-likelihood (IWAE), tighter than the ELBO; nats per configuration."""
+    """The importance-weighted bound of log q(v) (IWAE), tighter than the ELBO; nats per configuration."""
 
     def monitor(model: nn.Module, objective: Objective) -> float:
-        if not isinstance(model, VAE):
+        if not isinstance(model, LatentVariableModel):
             raise ValueError(f"{type(model).__name__} has no importance-weighted bound")
         rng = generator(seed, "monitor", "importance", device=v.device)
         return float(torch.cat([importance_bound(model, rows, draws, rng) for rows in v.split(_ROWS)]).mean())
@@ -80,12 +80,12 @@ def free_energy_gap(train: Tensor, validation: Tensor) -> Monitor:
 
 
 class BracketedLikelihood:
-    """<log p(v)> of data that are not trained on, with log Z bracketed from the persistent chains: three monitors.
+    """<log p(v)> of data that are not trained on, with log Z bracketed from the persistent chains: five monitors.
 
     ``value`` from Bennett's combination of both ends, ``low`` and ``high`` from log Z annealed down from the chains and
-    up from independent units, on average above and below it. Computed once for one set of parameters, in 500 steps each
-    way; where a sweep has more than four blocks, as on a complete graph, in fewer, down to 50 (``affordable``): the
-    ends are then further apart, and say so.
+    up from independent units, on average above and below it, ``low_error`` and ``high_error`` the standard errors of
+    that log Z. Computed once for one set of parameters, in 500 steps each way; where a sweep has more than four blocks,
+    as on a complete graph, in fewer, down to 50 (``affordable``): the ends are then further apart, and say so.
     """
 
     def __init__(self, v: Tensor, seed: int = 0) -> None:
@@ -99,6 +99,12 @@ class BracketedLikelihood:
 
     def high(self, model: nn.Module, objective: Objective) -> float:
         return self._at(model, self._bracket(model, objective).lower.value)
+
+    def low_error(self, model: nn.Module, objective: Objective) -> float:
+        return self._bracket(model, objective).upper.error
+
+    def high_error(self, model: nn.Module, objective: Objective) -> float:
+        return self._bracket(model, objective).lower.error
 
     def _at(self, model: nn.Module, log_z: float) -> float:
         return float(log_likelihood(model, self.v, log_partition=log_z).mean())

@@ -13,7 +13,7 @@ from ebmphys.objectives import NegativePhase, Objective, two_phase
 from ebmphys.observables import abs_magnetization, magnetization
 from ebmphys.rng import generator
 from ebmphys.samplers import BlockGibbs, Chains, Sampler, advance
-from ebmphys.stats import tau_int
+from ebmphys.stats import mean_with_error, tau_int
 from ebmphys.train.loop import Monitor
 from ebmphys.train.monitors.reach import LEAST_STEPS, affordable
 
@@ -70,20 +70,34 @@ def data_mean(observable: Observable, v: Tensor) -> Monitor:
     return lambda model, objective: value
 
 
-def chain_deviation(observable: Observable, v: Tensor) -> Monitor:
-    """(mean over the chains - mean over data v) / standard error of the difference, the rows of both independent.
+def chain_deviation(observable: Observable, v: Tensor, chains: int | None = None) -> Monitor:
+    """(mean over the chains - mean over data v) / standard error of the difference.
 
-    Within about 2 where the model has learned the observable; 0 where neither varies.
+    Within about 2 where the model has learned the observable; 0 where neither varies. The persistent chains count as
+    independent of each other; the data are those of so many Markov ``chains``, rows in the order (draw, chain), and
+    their error bar knows the autocorrelation (``mean_with_error``); None: every row is independent of the others.
+    Raises ValueError where the rows are not a whole number of draws.
     """
-    data = observable(v).double()
+    together = len(v) if chains is None else chains
+    if together < 1 or len(v) % together:
+        raise ValueError(f"{len(v)} rows of data are no whole number of draws of {together} chains")
+    data, data_error = _mean(observable(v).unflatten(0, (-1, together)))
 
     def monitor(model: nn.Module, objective: Objective) -> float:
-        chains = observable(visible_chains(model, objective)).double()
-        squared = chains.var() / len(chains) + data.var() / len(data)
-        difference = float(chains.mean() - data.mean())
-        return difference / float(squared.sqrt()) if float(squared) > 0 else 0.0
+        own, own_error = _mean(observable(visible_chains(model, objective))[None, :])
+        error = math.hypot(own_error, data_error)
+        return (own - data) / error if error > 0 else 0.0
 
     return monitor
+
+
+def _mean(series: Tensor) -> tuple[float, float]:
+    """The mean and its standard error, infinite for a single number; (draw, chain) -> two numbers."""
+    numbers = series.double().cpu().numpy()
+    if numbers.size < 2:
+        return float(numbers.mean()), math.inf
+    found = mean_with_error(numbers)
+    return found.value, found.error
 
 
 def tells_tau(model: EnergyModel, objective: Objective) -> bool:

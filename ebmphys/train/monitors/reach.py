@@ -7,7 +7,7 @@ from torch import nn
 from ebmphys.energies import BoltzmannMachine, DeepBoltzmannMachine, EnergyModel, TwoLayers
 from ebmphys.energies.boltzmann import MOST_SUMMED
 from ebmphys.exact.enumeration import MOST_SITES
-from ebmphys.generators import VAE, DeepBeliefNet, TractableModel
+from ebmphys.generators import DeepBeliefNet, FactorisedModel, TractableModel
 from ebmphys.units import Unit
 
 ENUMERABLE = 16  # summing over more units takes longer than the training between two looks
@@ -24,9 +24,10 @@ def two_valued(model: nn.Module) -> bool:
 def law_within_reach(model: nn.Module) -> bool:
     """Whether p(v) can be written down for every v: up to 16 two-valued sites, and hidden ones that can be summed out.
 
-    Of deep machines and belief nets every layer but the last one is enumerated, and has up to 16 units as well.
+    Of deep machines and belief nets every layer but the last one is enumerated, and has up to 16 units as well. Latents
+    are integrated out where the sites are independent given them.
     """
-    if not isinstance(model, EnergyModel | VAE | DeepBeliefNet | TractableModel):
+    if not isinstance(model, EnergyModel | FactorisedModel | DeepBeliefNet | TractableModel):
         return False
     if not two_valued(model) or not _few(model.n_visible):
         return False
@@ -36,7 +37,7 @@ def law_within_reach(model: nn.Module) -> bool:
         return all(map(_few, model.sizes[:-1])) and all(len(unit.values) == 2 for unit in model.layer_units[:-1])
     if isinstance(model, BoltzmannMachine) and not model.sums_out_hidden:
         return model.n_sites - model.n_visible <= MOST_SUMMED
-    return isinstance(model, VAE | TractableModel) or model.sums_out_hidden
+    return isinstance(model, FactorisedModel | TractableModel) or model.sums_out_hidden
 
 
 def enumerable(model: EnergyModel) -> bool:
