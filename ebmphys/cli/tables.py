@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from ebmphys.experiment.usage import used_settings
 from ebmphys.report import format_estimate
 
 _COLUMNS = {
@@ -96,7 +97,18 @@ def _exact_rows(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _fits(result: Mapping[str, Any]) -> None:
     models = result["models"]
-    usual = ("out", "temperature", "stopped", "epoch", "updates", "seconds", "learning_rate", "parameters", "warnings")
+    usual = (
+        "out",
+        "temperature",
+        "temperatures",
+        "stopped",
+        "epoch",
+        "updates",
+        "seconds",
+        "learning_rate",
+        "parameters",
+        "warnings",
+    )
     names = list(dict.fromkeys(name for model in models for name in model if name not in usual))
     rows = [
         ["epochs", *(str(model.get("epoch", 0)) for model in models)],
@@ -106,20 +118,25 @@ def _fits(result: Mapping[str, Any]) -> None:
         *([name.replace("_", " "), *(_short(model.get(name)) for model in models)] for name in names),
     ]
     # Down and not across: a model is watched in more ways than a line has room for.
-    _table(["", *(f"{model['out']} (T = {model['temperature']:.6g})" for model in models)], rows)
+    _table(["", *(f"{model['out']} (T = {_temperatures(model)})" for model in models)], rows)
     for model in models:
         for warning in model.get("warnings", ()):
-            _print(f"! T = {model['temperature']:.6g}: {warning}")
+            _print(f"! T = {_temperatures(model)}: {warning}")
+
+
+def _temperatures(model: Mapping[str, Any]) -> str:
+    """The temperature of a model, or the range of those that it is told."""
+    told = model.get("temperatures")
+    return f"{model['temperature']:.6g}" if told is None else f"{min(told):.6g} to {max(told):.6g}"
 
 
 def _model(result: Mapping[str, Any]) -> None:
     _print(f"{result['path']}: {result['config']['model']} with {result['parameters']} parameters")
     details = {**result["config"], "epoch": result["epoch"], "ended": result["stopped"], **result["last"]}
     origin = result["provenance"]
-    details |= origin.get("settings", {})
-    details |= {
-        name: origin[name] for name in ("temperature", "ebmphys", "commit", "created", "inputs") if name in origin
-    }
+    details |= used_settings(origin.get("settings", {}), details)
+    known = ("temperature", "temperatures", "ebmphys", "commit", "created", "inputs")
+    details |= {name: origin[name] for name in known if name in origin}
     for name, value in details.items():
         _print(f"  {name}: {value}")
     for warning in result["warnings"]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ebmphys.checkpoint import build, load
 from ebmphys.energies import RBM
+from ebmphys.experiment.layers import layer_file, remove_layers
 from ebmphys.experiment.learning import build_objective, negative_phase, penalised
 from ebmphys.experiment.lesson import Lesson
 from ebmphys.experiment.training import Outcome, Teaching, train
@@ -25,12 +26,12 @@ def fit_belief_net(settings: Teaching, lesson: Lesson, out: Path) -> Outcome:
     """
     begun = settings.resume and out.exists()
     parts = len(settings.layers) + 1
-    net = _of_file(out) if begun else DeepBeliefNet.from_rbms(_greedy(settings, lesson, out, parts))
+    rbms, before = ([], 0.0) if begun else _greedy(settings, lesson, out, parts)
+    net = _of_file(out) if begun else DeepBeliefNet.from_rbms(rbms)
     rng = lesson.rng("objective")
     objective = penalised(settings, WakeSleep(negative_phase(settings, rng), rng), len(lesson.learn))
-    outcome = train(settings, lesson, net, objective, out, parts=parts)
-    for number in range(len(settings.layers)):
-        _layer_file(out, number).unlink(missing_ok=True)
+    outcome = train(settings, lesson, net, objective, out, parts=parts, before=before)
+    remove_layers(out, len(settings.layers))
     return outcome
 
 
@@ -41,22 +42,21 @@ def _of_file(out: Path) -> DeepBeliefNet:
     return net
 
 
-def _layer_file(out: Path, number: int) -> Path:
-    return out.with_name(f".{out.name}.layer{number + 1}")
-
-
-def _greedy(settings: Teaching, lesson: Lesson, out: Path, parts: int) -> list[RBM]:
+def _greedy(settings: Teaching, lesson: Lesson, out: Path, parts: int) -> tuple[list[RBM], float]:
+    """The layers, and the CPU seconds that they took."""
     rbms: list[RBM] = []
-    data = lesson.learn, lesson.held
+    data, seconds = (lesson.learn, lesson.held), 0.0
     for number, width in enumerate(settings.layers):
         rbm = _layer(settings, lesson, number, data[0].shape[-1], width)
         objective = build_objective(settings, rbm, len(data[0]), lesson.rng("layer", number, "objective"))
         hidden = data if number else None
-        train(settings, lesson, rbm, objective, _layer_file(out, number), hidden=hidden, part=number + 1, parts=parts)
+        place = layer_file(out, number)
+        outcome = train(settings, lesson, rbm, objective, place, hidden=hidden, part=number + 1, parts=parts)
+        seconds += outcome.seconds
         rng = lesson.rng("layer", number, "draws")
         data = _hidden_draws(rbm, data[0], rng), _hidden_draws(rbm, data[1], rng)
         rbms.append(rbm)
-    return rbms
+    return rbms, seconds
 
 
 def _layer(settings: Teaching, lesson: Lesson, number: int, below: int, width: int) -> RBM:

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ebmphys.checkpoint import load
+from ebmphys.checkpoint import Checkpoint, load
 from ebmphys.dataset import Dataset
 from ebmphys.experiment.settings import Settings
 from ebmphys.experiment.summary import summary
+from ebmphys.experiment.training import BEFORE
 from ebmphys.train import History
 
 
@@ -45,11 +46,19 @@ def _model(path: Path) -> dict[str, Any]:
         "parameters": numbers,
         "epoch": stored.epoch,
         "stopped": stored.schedule.get("stopped", ""),
-        "last": stored.history[-1] if stored.history else {},
+        "last": _last(stored),
         "warnings": list(History(stored.history).doubts.values()),
         "settings": stored.settings,
         "provenance": stored.provenance,
     }
+
+
+def _last(stored: Checkpoint) -> dict[str, Any]:
+    """The last record, its seconds those of all parts of the training."""
+    if not stored.history:
+        return {}
+    last = stored.history[-1]
+    return last | {"seconds": last.get("seconds", 0.0) + stored.provenance.get(BEFORE, 0.0)}
 
 
 def _comparison(path: Path) -> dict[str, Any]:

@@ -10,11 +10,9 @@ from pydantic import Field
 from torch import nn
 
 from ebmphys.energies import EnergyModel
+from ebmphys.experiment.choice import Choice
 from ebmphys.experiment.sampler_names import by_gradient, suited_sampler
-from ebmphys.experiment.settings import Settings
-from ebmphys.generators import VAE
 from ebmphys.objectives import (
-    ELBO,
     Clamped,
     Exact,
     FastPersistent,
@@ -36,20 +34,20 @@ from ebmphys.train import Centred, GradientTransform, NaturalGradient, suited_tr
 
 NegativeName = Literal["pcd", "cd", "exact", "fast", "random", "tempered", "trajectory"]
 
+_STEPS, _STEPS_OF_AN_RBM = 10, 20
 
-class Learning(Settings):
+
+class Learning(Choice, group="Learning by chains"):
     """How an energy learns."""
 
-    objective: Literal["likelihood", "pseudo-likelihood"] = "likelihood"
-    """The likelihood, by the negative phase below, or the pseudo-likelihood, which needs no chains."""
     negative: NegativeName = "pcd"
     """Where draws of the model come from: chains that live on (pcd), with fast weights (fast), from the data (cd) or
     from noise (random) each time, replica exchange in beta (tempered) or along the training (trajectory), or the sum
     over all states (exact)."""
     positive: Literal["clamped", "mean-field"] = "clamped"
     """Hidden units that act on each other, while the data are held: by Gibbs sampling, or by their mean field."""
-    k: int = Field(default=10, ge=1)
-    """Steps of the chains an update."""
+    k: int | None = Field(default=None, ge=1)
+    """Steps of the chains an update (default: 20 of an rbm, whose sweeps are cheap, else 10)."""
     fantasy_chains: int = Field(default=500, ge=1)
     """Chains that live on."""
     sampler: Literal["auto", "gibbs", "gradient"] = "auto"
@@ -61,11 +59,14 @@ class Learning(Settings):
     l2: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Strength of a Gaussian prior on the weights, exp(-l2 w^2 / 2)."""
 
+    @property
+    def steps(self) -> int:
+        """Steps of the chains an update, as they were given or by default."""
+        return self.k or (_STEPS_OF_AN_RBM if self.model == "rbm" else _STEPS)
+
 
 def build_objective(settings: Learning, model: nn.Module, n_data: int, rng: torch.Generator) -> Objective:
     """The objective of the settings for so many configurations. Raises ValueError where the model has none such."""
-    if isinstance(model, VAE):
-        return ELBO(rng)
     objective: Objective
     if settings.objective == "pseudo-likelihood":
         objective = PseudoLikelihood()
@@ -83,7 +84,7 @@ def penalised(settings: Learning, objective: Objective, n_data: int) -> Objectiv
 
 def negative_phase(settings: Learning, rng: torch.Generator) -> NegativePhase:
     """The negative phase of the settings."""
-    step, k, n_chains = sampler_of(settings), settings.k, settings.fantasy_chains
+    step, k, n_chains = sampler_of(settings), settings.steps, settings.fantasy_chains
     phases: dict[NegativeName, Callable[[], NegativePhase]] = {
         "pcd": lambda: Persistent(k, rng, n_chains, make_sampler=step),
         "fast": lambda: FastPersistent(k, rng, n_chains, make_sampler=step),
@@ -114,4 +115,4 @@ def transforms_of(settings: Learning, model: nn.Module) -> list[GradientTransfor
 def _positive(settings: Learning, model: nn.Module, rng: torch.Generator) -> PositivePhase | None:
     if not isinstance(model, EnergyModel) or model.sums_out_hidden:
         return None
-    return MeanField() if settings.positive == "mean-field" else Clamped(settings.k, rng)
+    return MeanField() if settings.positive == "mean-field" else Clamped(settings.steps, rng)

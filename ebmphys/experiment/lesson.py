@@ -14,7 +14,7 @@ from ebmphys.dataset import Dataset
 from ebmphys.energies import EnergyModel, Ising
 from ebmphys.lattice import Lattice
 from ebmphys.rng import generator
-from ebmphys.train import Augmentation, GlobalFlip, LatticeMoves, split_chains
+from ebmphys.train import Augmentation, GlobalFlip, LatticeMoves, held_chains, split_chains
 from ebmphys.units import Unit, build_unit
 
 Stream = tuple[int, tuple[str, ...]]  # a seed and a path of names
@@ -24,12 +24,14 @@ Stream = tuple[int, tuple[str, ...]]  # a seed and a path of names
 class Lesson:
     """Data to learn and data held back, (n, n_visible); the symmetries that may be used; streams of random numbers.
 
+    ``chains``: how many Markov chains the data held back are of, rows in the order (draw, chain).
     ``target`` is the law of the data at inverse temperature ``beta``, ``lattice`` its lattice, where they are known;
     ``uniform``: whether its couplings and fields are the same everywhere.
     """
 
     learn: Tensor
     held: Tensor
+    chains: int
     augment: Sequence[Augmentation]
     target: EnergyModel | None
     lattice: Lattice | None
@@ -38,6 +40,10 @@ class Lesson:
     stream: Stream
     device: torch.device
     origin: dict[str, Any]
+
+    @property
+    def n_visible(self) -> int:
+        return self.learn.shape[-1]
 
     @property
     def even(self) -> bool:
@@ -71,6 +77,7 @@ def prepare(
     return Lesson(
         learn=learn,
         held=held,
+        chains=held_chains(source.chains, validation),
         augment=symmetries_of(hamiltonian if known else None, build_unit(unit)),
         target=hamiltonian if isinstance(hamiltonian, EnergyModel) else None,
         lattice=graph if isinstance(graph, Lattice) else None,

@@ -1,4 +1,4 @@
-"""The settings that name a model to be fitted, and the model that they name."""
+"""The settings of Boltzmann machines, and the machine that they name."""
 
 from __future__ import annotations
 
@@ -17,52 +17,30 @@ from ebmphys.energies import (
     NeuralEnergy,
 )
 from ebmphys.energies.displacements import displacement_classes
-from ebmphys.experiment.settings import Flag, Layers, Settings
-from ebmphys.generators import VAE
+from ebmphys.experiment.choice import Choice
+from ebmphys.experiment.settings import Flag
+from ebmphys.experiment.starts import Start
 from ebmphys.lattice import Graph, Lattice
 from ebmphys.units import Bit, Unit, build_unit
 
-ModelName = Literal["bm", "rbm", "dbm", "dbn", "neural", "vae"]
-
-_HIDDEN: dict[ModelName, tuple[int, ...]] = {
-    "bm": (),
-    "rbm": (64,),
-    "dbm": (64, 64),
-    "dbn": (64, 64),
-    "neural": (64, 64),
-    "vae": (128, 128),
-}
-_INVARIANT_HIDDEN: dict[ModelName, tuple[int, ...]] = {"bm": (), "rbm": (8,), "neural": (16, 16)}
 _KERNEL = 3
 
 
-class Machine(Settings):
-    """Which model is fitted."""
+class Machine(Choice, group="Boltzmann machines"):
+    """Which Boltzmann machine is fitted."""
 
-    model: ModelName
-    """A Boltzmann machine (bm), restricted (rbm), deep (dbm), a deep belief net (dbn), a network as an energy (neural);
-    a variational autoencoder (vae)."""
-    hidden: Layers | None = None
-    """Hidden units: of a bm (default none) or rbm (64) one number; layers of a dbm or dbn (64,64), of the network of a
-    neural energy (64,64), or of a VAE (128,128)."""
-    latent: int = Field(default=2, ge=1)
-    """Latent variables of a VAE."""
-    visible_unit: Literal["spin", "bit", "gaussian"] = "spin"
-    """What a visible site is to the model."""
     hidden_unit: Literal["spin", "bit", "gaussian", "relu"] = "spin"
     """What a hidden unit of an RBM, a deep machine or a belief net is (relu: a Gaussian cut off at 0)."""
-    invariant: Flag = False
-    """Build the lattice's translations in: an RBM with --hidden filters (8), a bm with one coupling a displacement, a
-    network of periodic convolutions."""
     reach: float | None = Field(default=None, gt=0)
     """The longest coupling of a bm, or the size of a filter, in lattice spacings (default: any)."""
-    learn_sigma: Flag = False
-    """Learn the widths of Gaussian visible units (rbm), or that of the Gaussian likelihood (vae)."""
+    start: Start | None = None
+    """Where the couplings of a bm's visible sites begin (default: small and random): at zero, or as an inverse Ising
+    fit finds them, by mean-field, tap or pseudo-likelihood."""
+    pretrain: Flag = False
+    """Learn the pairs of a dbm's layers, or the layers of an ae or dae, one upon the other before all together."""
 
     @model_validator(mode="after")
     def _fits(self) -> Machine:
-        if self.invariant and self.model not in _INVARIANT_HIDDEN:
-            raise ValueError(f"--invariant is for {', '.join(_INVARIANT_HIDDEN)}, not for a {self.model}")
         layers = self.layers
         if self.model in ("bm", "rbm") and len(layers) > 1:
             raise ValueError(f"--hidden of a {self.model} is one number, got {', '.join(map(str, layers))}")
@@ -70,22 +48,17 @@ class Machine(Settings):
             raise ValueError("--hidden of a dbn is two layers or more, such as 64,64")
         if self.invariant and self.model == "bm" and layers:
             raise ValueError("a translation-invariant bm has no hidden units: leave out --hidden, or take an rbm")
-        if self.learn_sigma and not (self.model == "vae" or (self.model == "rbm" and not self.invariant)):
+        if self.learn_sigma and self.model == "rbm" and self.invariant:
             raise ValueError("--learn-sigma is for an rbm without --invariant, or a vae")
-        if "hidden_unit" in self.model_fields_set and self.model not in ("rbm", "dbm", "dbn"):
-            raise ValueError(f"--hidden-unit is for an rbm, dbm or dbn: a {self.model} has none of its own")
         if self.model == "dbn" and self.hidden_unit not in ("spin", "bit"):
             raise ValueError(f"--hidden-unit of a dbn is spin or bit, got {self.hidden_unit!r}")
-        if self.reach is not None and not (self.model == "bm" or (self.invariant and self.model == "rbm")):
+        if self.pretrain and self.model == "dbm" and len(layers) < 2:
+            raise ValueError("--pretrain is for a dbm of two hidden layers or more")
+        if self.pretrain and self.model == "dbm" and not self.visible_unit == self.hidden_unit != "gaussian":
+            raise ValueError("--pretrain is for a dbm with one two-valued unit on all layers, spin or bit")
+        if self.reach is not None and self.model == "rbm" and not self.invariant:
             raise ValueError("--reach is for a bm, or an rbm with --invariant")
         return self
-
-    @property
-    def layers(self) -> tuple[int, ...]:
-        """Sizes as they were given, or those that the model has by default."""
-        if self.hidden is not None:
-            return self.hidden
-        return _INVARIANT_HIDDEN[self.model] if self.invariant else _HIDDEN[self.model]
 
 
 def build_machine(
@@ -169,14 +142,5 @@ def _neural(
     return NeuralEnergy(n_visible, network, unit, symmetric=even, rng=rng, device=device)
 
 
-def _vae(
-    settings: Machine, lattice: Lattice | None, n_visible: int, even: bool, rng: torch.Generator, device: torch.device
-) -> nn.Module:
-    unit = build_unit(settings.visible_unit)
-    return VAE(
-        n_visible, settings.layers, settings.latent, unit, learn_sigma=settings.learn_sigma, rng=rng, device=device
-    )
-
-
 _Builder = Callable[[Machine, Lattice | None, int, bool, torch.Generator, torch.device], nn.Module]
-_BUILDERS: dict[str, _Builder] = {"rbm": _rbm, "bm": _bm, "dbm": _dbm, "neural": _neural, "vae": _vae}
+_BUILDERS: dict[str, _Builder] = {"rbm": _rbm, "bm": _bm, "dbm": _dbm, "neural": _neural}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ebmphys.checkpoint import Checkpoint, Model, build, load, restored
+from ebmphys.checkpoint import Checkpoint, build
 from ebmphys.dataset import Dataset, Writer
 from ebmphys.energies import EnergyModel
 from ebmphys.experiment.collect import block_of, collect
+from ebmphys.experiment.correcting import corrected_chains, importance
+from ebmphys.experiment.fitted import Fitted, read_models
 from ebmphys.experiment.provenance import hashes, provenance, same_device
 from ebmphys.experiment.sampler_names import suited_sampler
-from ebmphys.experiment.settings import Device, Files, Flag, Settings, check_output, place
+from ebmphys.experiment.settings import Device, Files, Flag, Settings, Temperatures, check_output, place
 from ebmphys.experiment.sources import IndependentDraws, MarkovChains, Source
 from ebmphys.experiment.summary import summary
-from ebmphys.generators import VAE, DeepBeliefNet, IndependentModel
+from ebmphys.generators import DeepBeliefNet, IndependentModel, LatentVariableModel
 from ebmphys.objectives import kept_draws
-from ebmphys.rng import generator
 from ebmphys.samplers import Chains, Sampler
 
 
@@ -30,19 +30,26 @@ class Sample(Settings):
     """Configurations drawn from fitted models into one HDF5 file, each at the temperature it has learned."""
 
     model: Files
-    """Model files, one a temperature."""
+    """Model files, one a temperature; or a cvae, which is told them."""
     out: Path
     """The file to write."""
+    temperatures: Temperatures | None = None
+    """Temperatures to draw at, those of a training or not (cvae; default: those of its training)."""
     draws: int = Field(default=1000, ge=1)
     """Configurations to keep of each chain."""
     chains: int = Field(default=64, ge=1)
     """Independent chains for each model."""
-    thin: int = Field(default=10, ge=1)
-    """Steps from one draw to the next, for models that need chains: Gibbs sweeps, or flips by gradient."""
-    burn_in: int = Field(default=1000, ge=0)
-    """Steps before the first draw; of a belief net, those of its top."""
+    thin: int | None = Field(default=None, ge=1)
+    """Steps from one draw to the next, for models that need chains (10): Gibbs sweeps, or flips by gradient; proposals
+    with --correct (1)."""
+    burn_in: int | None = Field(default=None, ge=0)
+    """Steps before the first draw (1000; 100 with --correct); of a belief net, those of its top."""
     threshold: Flag = False
-    """Take the likelier value of each site instead of drawing it (VAE): this lowers the energy; not a sample."""
+    """Take the likelier value of each site instead of drawing it (vae, cvae): this lowers the energy; not a sample."""
+    correct: Flag = False
+    """Draw from the Hamiltonian's own law, exactly: draws of the model are the proposals of a Metropolis chain. Says
+    how many are accepted, and log Z and averages by the weights of 10,000 draws (mixture, made, pixelcnn,
+    frontier)."""
     seed: int = Field(default=1, ge=0)
     """Makes a run reproducible bit for bit on one device."""
     device: Device = "auto"
@@ -54,6 +61,15 @@ class Sample(Settings):
     quiet: Flag = False
     """No progress bar."""
 
+    @property
+    def steps(self) -> dict[str, int]:
+        """thin and burn_in, as they were given or by default."""
+        thin, burn_in = (1, 100) if self.correct else (10, 1000)
+        return {
+            "thin": thin if self.thin is None else self.thin,
+            "burn_in": burn_in if self.burn_in is None else self.burn_in,
+        }
+
 
 def sample(settings: Sample) -> dict[str, Any]:
     """Draw from each model; the summary of what came out.
@@ -61,19 +77,13 @@ def sample(settings: Sample) -> dict[str, Any]:
     Raises FileNotFoundError, FileExistsError and ValueError for models that do not belong in one file.
     """
     device = place(settings.device)
-    stored = [load(path, device) for path in settings.model]
-    paths = sorted(settings.model, key=lambda path: _temperature(stored[settings.model.index(path)]))
-    stored.sort(key=_temperature)
-    first = stored[0].provenance
-    for path, checkpoint in zip(paths, stored, strict=True):
-        if any(checkpoint.provenance.get(name) != first.get(name) for name in ("hamiltonian", "shape")):
-            raise ValueError(f"{path} has learned another system than {paths[0]}: sample them apart")
-    models = [restored(checkpoint).to(device) for checkpoint in stored]
-    source = _source(settings, stored, models, device)
-    independent = isinstance(source, IndependentDraws)
+    models = read_models(settings.model, settings.temperatures, device)
+    paths = list(dict.fromkeys(fitted.path for fitted in models))
+    first = models[0].checkpoint.provenance
     hamiltonian = build(first["hamiltonian"]).to(device) if first.get("hamiltonian") else None
     if not isinstance(hamiltonian, EnergyModel):
         raise ValueError(f"{paths[0]} does not say which Hamiltonian its data had: fit it with ebmphys fit")
+    source = _source(settings, models, hamiltonian, device)
     what = {"verb": "sample", **settings.what()}
     if settings.resume and settings.out.exists():
         writer = Writer.resume(settings.out)
@@ -83,19 +93,19 @@ def sample(settings: Sample) -> dict[str, Any]:
             raise ValueError(f"{settings.out} cannot be resumed: it was drawn with other settings, models or device")
     else:
         check_output(settings.out, settings.force)
+        visible = models[0].model
         writer = Writer.create(
             settings.out,
-            temperatures=[_temperature(checkpoint) for checkpoint in stored],
+            temperatures=[fitted.temperature for fitted in models],
             draws=settings.draws,
             chains=settings.chains,
-            n_sites=models[0].n_visible,
-            unit="spin" if models[0].visible_unit.values else "gaussian",
+            n_sites=visible.n_visible,
+            unit="spin" if visible.visible_unit.values else "gaussian",
             shape=first.get("shape"),
-            block=block_of(settings.draws, len(models) * settings.chains, models[0].n_visible),
+            block=block_of(settings.draws, len(models) * settings.chains, visible.n_visible),
             settings=what,
             model=first["hamiltonian"],
-            provenance=provenance(paths, device)
-            | {"models": [str(path) for path in paths], "independent": independent},
+            provenance=provenance(paths, device) | _said_of(settings, models, source, hamiltonian),
             state=source.state(),
             force=settings.force,
         )
@@ -104,39 +114,42 @@ def sample(settings: Sample) -> dict[str, Any]:
     return summary(Dataset(settings.out))
 
 
-def _temperature(checkpoint: Checkpoint) -> float:
-    value = checkpoint.provenance.get("temperature")
-    if not isinstance(value, float):
-        raise ValueError("a model file does not say which temperature it has learned: fit it with ebmphys fit")
-    return value
+def _said_of(settings: Sample, models: list[Fitted], source: Source, hamiltonian: EnergyModel) -> dict[str, Any]:
+    """What the file says of its models and of how it was drawn from them."""
+    return {
+        "models": [] if settings.correct else [str(fitted.path) for fitted in models],
+        "independent": isinstance(source, IndependentDraws),
+        "steps": settings.steps,
+        "unfinished": [fitted.temperature for fitted in models if fitted.unfinished],
+        "unseen": [fitted.temperature for fitted in models if not fitted.seen],
+        "doubts": [[fitted.temperature, fitted.doubt] for fitted in models if fitted.doubt],
+        "importance": importance(models, hamiltonian, settings.seed) if settings.correct else [],
+    }
 
 
-def _source(settings: Sample, stored: list[Checkpoint], models: list[Model], device: torch.device) -> Source:
-    rngs = [generator(settings.seed, "sample", _fingerprint(checkpoint), device=device) for checkpoint in stored]
-    energies = [model for model in models if isinstance(model, EnergyModel)]
+def _source(settings: Sample, models: list[Fitted], hamiltonian: EnergyModel, device: torch.device) -> Source:
+    if settings.correct and settings.threshold:
+        raise ValueError("--correct needs draws of the model, which --threshold does not give: leave one out")
+    if settings.correct:
+        return corrected_chains(models, hamiltonian, settings.chains, **settings.steps, seed=settings.seed)
+    rngs = [fitted.rng(settings.seed, device=device) for fitted in models]
+    energies = [fitted.model for fitted in models if isinstance(fitted.model, EnergyModel)]
     if len(energies) == len(models):
         if settings.threshold:
-            raise ValueError("--threshold is for a VAE: a Boltzmann machine's configurations are drawn")
+            raise ValueError("--threshold is for a vae or cvae: a Boltzmann machine's configurations are drawn")
         samplers = [suited_sampler(model) for model in energies]
         batches = [
-            _started(sampler, checkpoint, settings, rng)
-            for sampler, checkpoint, rng in zip(samplers, stored, rngs, strict=True)
+            _started(sampler, fitted.checkpoint, settings, rng)
+            for sampler, fitted, rng in zip(samplers, models, rngs, strict=True)
         ]
-        return MarkovChains(samplers, batches, thin=settings.thin, burn_in=settings.burn_in)
-    independent = [model for model in models if isinstance(model, IndependentModel)]
+        return MarkovChains(samplers, batches, **settings.steps)
     if energies:
         raise ValueError("models that need chains and models that do not cannot share a file: sample them apart")
+    independent = [fitted.model for fitted in models if isinstance(fitted.model, IndependentModel)]
     if settings.threshold:
         return IndependentDraws(independent, settings.chains, rngs, _thresholded)
-    return IndependentDraws(independent, settings.chains, rngs, partial(_drawn, top_steps=max(1, settings.burn_in)))
-
-
-def _fingerprint(checkpoint: Checkpoint) -> str:
-    """Of the parameters: two models never share a random stream, and one model always has the same."""
-    digest = hashlib.sha256(repr(checkpoint.config).encode())
-    for name, tensor in sorted(checkpoint.parameters.items()):
-        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    top_steps = max(1, settings.steps["burn_in"])
+    return IndependentDraws(independent, settings.chains, rngs, partial(_drawn, top_steps=top_steps))
 
 
 def _drawn(model: IndependentModel, n: int, rng: torch.Generator, top_steps: int) -> Tensor:
@@ -144,8 +157,8 @@ def _drawn(model: IndependentModel, n: int, rng: torch.Generator, top_steps: int
 
 
 def _thresholded(model: IndependentModel, n: int, rng: torch.Generator) -> Tensor:
-    if not isinstance(model, VAE):
-        raise ValueError("--threshold is for a VAE")
+    if not isinstance(model, LatentVariableModel):
+        raise ValueError("--threshold is for a vae or cvae")
     return model.draw(n, rng, threshold=True)
 
 
@@ -155,7 +168,7 @@ def _started(sampler: Sampler, checkpoint: Checkpoint, settings: Sample, rng: to
     begun = sampler.init(chains, rng=rng)
     kept = kept_draws(checkpoint.objective)
     if kept is not None and kept.shape[-1] == begun.x.shape[-1]:
-        if chains > len(kept) and settings.burn_in == 0:
+        if chains > len(kept) and settings.steps["burn_in"] == 0:
             raise ValueError(f"--chains {chains} start from {len(kept)} kept ones, some alike: give them a --burn-in")
         begun.x = kept[torch.arange(chains, device=kept.device) % len(kept)].to(begun.x)
     return begun

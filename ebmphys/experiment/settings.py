@@ -22,6 +22,16 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    def __init_subclass__(cls, *, group: str = "", **options: Any) -> None:
+        super().__init_subclass__(**options)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, *, group: str = "", **options: Any) -> None:
+        """Put the fields that a class adds under a heading of its own in ``--help``."""
+        super().__pydantic_init_subclass__(**options)
+        for name in cls.__annotations__.keys() & cls.model_fields.keys() if group else ():
+            cls.model_fields[name].metadata.append(Parameter(group=group))
+
     def what(self) -> dict[str, Any]:
         """The settings that decide the outcome, as JSON values: what an output stores and is compared by."""
         return self.model_dump(mode="json", exclude=set(_HOW))

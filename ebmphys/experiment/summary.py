@@ -13,6 +13,7 @@ from ebmphys.energies import Ising
 from ebmphys.exact import exact_values
 from ebmphys.experiment.order import order_parameter
 from ebmphys.observables import summarize
+from ebmphys.report import format_estimate
 from ebmphys.stats import split_rhat, tau_int
 
 QUANTITIES = ("energy_per_site", "abs_magnetization", "specific_heat", "susceptibility", "binder_cumulant")
@@ -28,7 +29,21 @@ def summary(data: Dataset) -> dict[str, Any]:
     rows = [_row(data, float(t), model) for t in data.temperatures] if enough else []
     plan = data.provenance.get("plan")
     notes = [f"the pilot run chose {plan['reason']}; {_counts(data)}"] if plan else []
-    return data.describe() | {"rows": rows, "notes": notes}
+    unseen = data.provenance.get("unseen", [])
+    if unseen:
+        notes.append(f"not among the temperatures of the training: {', '.join(f'{t:g}' for t in unseen)}")
+    weighed = data.provenance.get("importance", [])
+    notes += [_weighed(row) for row in weighed]
+    return data.describe() | {"rows": rows, "notes": notes} | ({"importance": weighed} if weighed else {})
+
+
+def _weighed(row: dict[str, Any]) -> str:
+    log_z = row["log_partition"]
+    return (
+        f"T = {row['temperature']:g}: {row['acceptance']:.1%} of the model's draws are accepted; by the weights of "
+        f"{row['draws']} of them, worth {row['effective_share']:.1%} as many, "
+        f"log Z = {format_estimate(log_z['value'], log_z['error'])}"
+    )
 
 
 def _counts(data: Dataset) -> str:
@@ -37,10 +52,11 @@ def _counts(data: Dataset) -> str:
 
 
 def _steps(data: Dataset) -> dict[str, Any]:
-    """thin and burn_in as they were: given, or by the pilot run; empty where there are none."""
+    """thin and burn_in as they were: given, by default, or by the pilot run; empty where there are none."""
     plan = data.provenance.get("plan", {})
+    chosen = data.provenance.get("steps", plan)
     given = {name: data.settings.get(name) for name in ("thin", "burn_in")}
-    known = {name: plan.get(name) if value is None else value for name, value in given.items()}
+    known = {name: chosen.get(name) if value is None else value for name, value in given.items()}
     return {} if None in known.values() else known
 
 
@@ -67,12 +83,17 @@ def _row(data: Dataset, temperature: float, model: Model | None) -> dict[str, An
     moving = [series for series in watched if series.var() > 0]
     tau = max((tau_int(series).value for series in moving), default=None)
     row |= {"tau_int": _number(tau), "n_effective": None if tau is None else _number(energy.size / (2 * tau))}
-    doubts = [found[name].warning for name in QUANTITIES] + ([] if tau is None else _doubts(data, moving, tau))
+    doubts = [found[name].warning for name in QUANTITIES] + (
+        [] if tau is None else _doubts(data, temperature, moving, tau)
+    )
     return row | {"warnings": list(dict.fromkeys(filter(None, doubts)))}
 
 
-def _doubts(data: Dataset, moving: list[np.ndarray], tau: float) -> list[str]:
-    doubts = []
+def _doubts(data: Dataset, temperature: float, moving: list[np.ndarray], tau: float) -> list[str]:
+    doubts = [doubt for t, doubt in data.provenance.get("doubts", []) if t == temperature]
+    doubts += [row["warning"] for row in data.provenance.get("importance", []) if row["temperature"] == temperature]
+    if temperature in data.provenance.get("unfinished", []):
+        doubts.append("the training of this model was interrupted: fit it with --resume and sample it again")
     if not data.provenance.get("plan", {}).get("resolved", True):
         doubts.append("the pilot run gives only a lower bound of tau: draws may depend on each other and on the start")
     settings = data.settings

@@ -77,7 +77,7 @@ GENERATE = "generate --size 4x4 --temperatures 2 --quiet --out new.h5"
         ("fit --model rbm --data ising.h5 --temperature 2 --out rbm.pt", ("rbm.pt exists", "--force")),
         ("fit --model rbm --data ising.h5 --temperature 2 --hidden 8,8 --out new.pt", ("--hidden", "one number")),
         ("fit --model rbm --data ising.h5 --temperature 2 --learning-rate -1 --out new.pt", ("--learning-rate",)),
-        ("fit --model gan --data ising.h5 --temperature 2 --out new.pt", ("--model", "gan")),
+        ("fit --model flow --data ising.h5 --temperature 2 --out new.pt", ("--model", "flow")),
         ("fit --model rbm --data rbm.pt --out new.pt", ("rbm.pt",)),
         ("sample --model ising.h5 --out new.h5", ("ising.h5", "checkpoint")),
         ("sample --model missing.pt --out new.h5", ("missing.pt",)),

@@ -1,13 +1,12 @@
 """Every model from the command line: fitted, sampled from its own chains, compared; and what does not fit together."""
 
-import json
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from ebmphys.checkpoint import load, load_model
+from ebmphys.checkpoint import load, load_model, save
 from ebmphys.cli.verbs import main
 from ebmphys.dataset import Dataset
 from ebmphys.energies import (
@@ -29,6 +28,7 @@ from ebmphys.objectives import FastPersistent, Penalised, RandomStart, Tempered,
 from ebmphys.rng import generator
 from ebmphys.train import GlobalFlip, LatticeMoves
 from ebmphys.units import Spin
+from tests.cli.fits import fitted, run
 
 MACHINES = {
     "bm": BoltzmannMachine,
@@ -42,24 +42,6 @@ MACHINES = {
     "neural --hidden 8": NeuralEnergy,
     "neural --hidden 4 --invariant --k 3": NeuralEnergy,
 }
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A folder with 2,000 exact draws of the 3 x 4 lattice."""
-    folder = tmp_path_factory.mktemp("machines")
-    line = f"generate --size 3x4 --temperatures 2.269 --independent 2000 --sampler enumerated --out {folder}/a.h5"
-    assert main([*line.split(), "--quiet", "--device", "cpu"]) == 0
-    return folder
-
-
-def run(line: str, capsys=None) -> dict:
-    assert main([*line.split(), "--quiet", "--json", "--device", "cpu"]) == 0
-    return {} if capsys is None else json.loads(capsys.readouterr().out)
-
-
-def fitted(made, out, options: str, capsys=None) -> dict:
-    return run(f"fit --data {made}/a.h5 --out {out} --model {options}", capsys)
 
 
 @pytest.mark.parametrize("options", MACHINES)
@@ -179,37 +161,19 @@ def test_symmetries_are_those_of_the_hamiltonian():
     assert kinds(mixed) == [GlobalFlip]
 
 
-def test_a_belief_net_that_is_interrupted_goes_on_bit_for_bit(made, tmp_path, monkeypatch):
-    options = "dbn --hidden 5,4 --epochs 2"
-    fitted(made, tmp_path / "whole.pt", options)
-    from ebmphys.experiment import belief_net
-
-    train, calls = belief_net.train, []
-
-    def interrupted(*given, **named):
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-        calls.append(1)
-        return train(*given, **named)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(belief_net, "train", interrupted)
-        line = f"fit --data {made}/a.h5 --out {tmp_path}/cut.pt --model {options} --quiet --device cpu"
-        assert main(line.split()) == 130
-    assert not (tmp_path / "cut.pt").exists() and (tmp_path / ".cut.pt.layer1").exists()
-    run(f"fit --data {made}/a.h5 --out {tmp_path}/cut.pt --model {options} --resume")
-    first, second = (load_model(tmp_path / name, "cpu").state_dict() for name in ("whole.pt", "cut.pt"))
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    assert not list(tmp_path.glob(".*layer*"))
-    # A layer begun with other settings is not taken up, and a finished net goes on without its layers.
-    with monkeypatch.context() as patch:
-        patch.setattr(belief_net, "train", interrupted)
-        calls.clear()
-        line = f"fit --data {made}/a.h5 --out {tmp_path}/other.pt --model {options} --k 3 --quiet --device cpu"
-        assert main(line.split()) == 130
-    assert main(f"fit --data {made}/a.h5 --out {tmp_path}/other.pt --model {options} --resume --quiet".split()) == 2
-    run(f"fit --data {made}/a.h5 --out {tmp_path}/cut.pt --model dbn --hidden 5,4 --epochs 4 --resume")
-    assert load(tmp_path / "cut.pt").epoch == 4 and not list(tmp_path.glob(".cut*layer*"))
+def test_draws_of_a_training_that_was_interrupted_are_doubted(made, tmp_path, capsys):
+    said = {}
+    for name, stopped in (("whole", "finished"), ("stopped", "interrupted"), ("killed", ""), ("budget", "budget")):
+        fitted(made, tmp_path / f"{name}.pt", "rbm --hidden 4 --epochs 1")
+        stored = load(tmp_path / f"{name}.pt")
+        assert stored.schedule["stopped"] == "finished"
+        stored.schedule["stopped"] = stopped
+        save(tmp_path / f"{name}.pt", stored)
+        line = f"sample --model {tmp_path}/{name}.pt --draws 30 --burn-in 200 --out {tmp_path}/{name}.h5"
+        capsys.readouterr()
+        (row,) = run(line, capsys)["rows"]
+        said[name] = any("was interrupted" in warning for warning in row["warnings"])
+    assert said == {"whole": False, "stopped": True, "killed": True, "budget": False}
 
 
 @pytest.mark.parametrize(
@@ -237,6 +201,11 @@ def test_a_belief_net_that_is_interrupted_goes_on_bit_for_bit(made, tmp_path, mo
         ("rbm --objective pseudo-likelihood --k 3", ("--k", "pseudo-likelihood")),
         ("rbm --negative cd --fantasy-chains 10", ("--fantasy-chains", "cd")),
         ("rbm --gradient natural", ("--optimizer sgd",)),
+        ("rbm --start tap", ("--start", "bm")),
+        ("bm --start exact", ("--start",)),
+        ("rbm --pretrain", ("--pretrain", "dbm")),
+        ("dbm --pretrain --hidden 4", ("two hidden layers",)),
+        ("dbm --pretrain --hidden 4,4 --hidden-unit bit", ("one two-valued unit",)),
         ("rbm --gradient centred", ("even", "--symmetries none")),
     ],
 )
