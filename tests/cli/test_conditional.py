@@ -40,6 +40,10 @@ def test_one_model_is_told_the_temperature(several, tmp_path, capsys):
     # At one temperature always the same draws, whichever others are asked for.
     one, two = (Dataset(tmp_path / name).packed(1.5).tobytes() for name in ("own.h5", "other.h5"))
     assert one == two
+    # Streams of their own: one law, to a thousandth, and draws that know nothing of each other.
+    run(f"{line}/near.h5 --temperatures 2.5,2.501")
+    near = [Dataset(tmp_path / "near.h5").x(t, device="cpu") for t in (2.5, 2.501)]
+    assert float((near[0] == near[1]).float().mean()) < 0.6
     assert main(["info", str(tmp_path / "c.pt")]) == 0 and "temperatures: [1.5, 2.5, 4.0]" in capsys.readouterr().out
     run(f"{line}/one.h5 --temperatures 2.5")
     assert main(f"compare --reference {several}/a.h5 --sample {tmp_path}/one.h5 --out {tmp_path}/r".split()) == 0

@@ -192,10 +192,20 @@ def test_symmetric_data_make_symmetric_laws_unless_told_otherwise(made, tmp_path
         assert odd[0] < 1e-5 and min(odd[1:]) > 1e-3, options
 
 
-def test_an_energy_alone_is_learned_from_without_configurations(made, tmp_path, capsys):
+def test_an_energy_alone_is_learned_from_without_configurations(made, tmp_path, capsys, monkeypatch):
+    from ebmphys.experiment import generative_fitting
+
+    train, betas = generative_fitting.train, []
+
+    def noted(settings, lesson, model, objective, *given, **named):
+        betas.append(objective.final_beta)
+        return train(settings, lesson, model, objective, *given, **named)
+
+    monkeypatch.setattr(generative_fitting, "train", noted)
     options = "made --hidden 16 --objective free-energy --batch-size 100"
     reached = fitted(made, tmp_path / "m.pt", f"{options} --epochs 20", capsys)["models"][0]
     assert -0.01 < reached["kl_reverse"] < 0.1 and reached["kl"] < 0.15
+    assert betas == [pytest.approx(1 / 2.269, rel=1e-12)]
     # Other configurations of the same Hamiltonian and temperature: not a number changes.
     run(
         f"generate --size 3x4 --temperatures 2.269 --independent 50 --sampler enumerated --seed 7 --out {tmp_path}/a.h5"
@@ -203,6 +213,13 @@ def test_an_energy_alone_is_learned_from_without_configurations(made, tmp_path, 
     fitted(tmp_path, tmp_path / "n.pt", f"{options} --epochs 20")
     one, two = (load(tmp_path / name).parameters for name in ("m.pt", "n.pt"))
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_mixture_learns_by_steps_of_em_and_never_falls(made, tmp_path):
+    fitted(made, tmp_path / "m.pt", "mixture --components 6 --invariant --epochs 15")
+    stored = load(tmp_path / "m.pt")
+    loss = np.array([record["loss"] for record in stored.history])
+    assert stored.schedule["transforms"] and (np.diff(loss) < 1e-5).all() and loss[0] - loss[-1] > 1
 
 
 def test_a_prior_and_unused_components_are_told(made, tmp_path, capsys):
