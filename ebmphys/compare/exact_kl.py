@@ -11,6 +11,7 @@ from ebmphys.compare.ensemble import same_temperature
 from ebmphys.compare.files import build_hamiltonian
 from ebmphys.compare.verdict import HeldBack
 from ebmphys.dataset import Dataset
+from ebmphys.generators import ConditionalVAE
 from ebmphys.likelihood import kl_to_exact
 
 
@@ -51,7 +52,9 @@ def kl_of_models(reference: Path, sample: Path, given: Path | None = None) -> di
             )
             continue
         try:
-            found[temperature] = kl_to_exact(target, 1 / temperature, load_model(path).to(target.device))
+            model = load_model(path).to(target.device)
+            law = model.at(temperature) if isinstance(model, ConditionalVAE) else model
+            found[temperature] = kl_to_exact(target, 1 / temperature, law)
         except ValueError as refusal:
             found[temperature] = _held_back(path, str(refusal), Dataset(reference).model)
     return found

@@ -1,5 +1,7 @@
 """A conditional VAE from the command line: one model of several temperatures, drawn at others."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -47,6 +49,9 @@ def test_one_model_is_told_the_temperature(several, tmp_path, capsys):
     assert main(["info", str(tmp_path / "c.pt")]) == 0 and "temperatures: [1.5, 2.5, 4.0]" in capsys.readouterr().out
     run(f"{line}/one.h5 --temperatures 2.5")
     assert main(f"compare --reference {several}/a.h5 --sample {tmp_path}/one.h5 --out {tmp_path}/r".split()) == 0
+    table = json.loads((tmp_path / "r" / "table.json").read_text())
+    found = {entry["temperature"]: entry["value"] for entry in table["exact_kl"]}
+    assert 0 < found[2.5] < 1  # of the law that was told 2.5
 
 
 def test_an_interrupted_fit_goes_on_bit_for_bit(several, tmp_path):
