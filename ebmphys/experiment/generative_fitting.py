@@ -13,11 +13,10 @@ from ebmphys.experiment.generative import build_generative
 from ebmphys.experiment.generative_learning import generative_objective
 from ebmphys.experiment.layers import layer_file, remove_layers
 from ebmphys.experiment.lesson import Lesson
-from ebmphys.experiment.looks import looks
 from ebmphys.experiment.training import Outcome, Teaching, train
 from ebmphys.generators import Autoencoder, BernoulliMixture, SingleLayer
 from ebmphys.objectives import VariationalFreeEnergy
-from ebmphys.train import Monitor, empty_components, reverse_kl, spread_components
+from ebmphys.train import Monitor, blank_rows, empty_components, reverse_kl, spread_components
 
 _UPDATES = 20  # an epoch of a training without data
 _ANNEALING = 300  # updates, a third of the training at most
@@ -34,7 +33,7 @@ def fit_generative(settings: Teaching, lesson: Lesson, out: Path) -> Outcome:
         return _stacked(settings, lesson, model, out)
     updates = settings.epochs * math.ceil(len(lesson.learn) / settings.batch)
     objective = generative_objective(settings, model, len(lesson.learn), updates, lesson.rng("objective"))
-    return train(settings, lesson, model, objective, out, looks=looks(model, objective, lesson))
+    return train(settings, lesson, model, objective, out)
 
 
 def _by_expectation(settings: Teaching, lesson: Lesson, model: BernoulliMixture, out: Path) -> Outcome:
@@ -57,8 +56,7 @@ def _from_energy(settings: Teaching, lesson: Lesson, model: torch.nn.Module, out
         raise ValueError("--objective free-energy needs the Hamiltonian: the data do not say which they had")
     annealing = min(_ANNEALING, _UPDATES * settings.epochs // 3)
     objective = VariationalFreeEnergy(lesson.target, lesson.beta, lesson.rng("objective"), annealing)
-    # The loop counts updates by rows of data: equal rows that take no memory.
-    rows = torch.zeros(1, lesson.n_visible, dtype=torch.int8).expand(_UPDATES * settings.batch, -1)
+    rows = blank_rows(lesson.n_visible, _UPDATES * settings.batch)
     monitors: dict[str, Monitor] = {}
     with suppress(ValueError):  # no exact log Z
         monitors["kl_reverse"] = reverse_kl(lesson.target, lesson.beta)
@@ -75,9 +73,7 @@ def _stacked(settings: Teaching, lesson: Lesson, model: Autoencoder, out: Path) 
     for number in range(0 if settings.resume and out.exists() else len(model.layers)):
         layer = SingleLayer(model, number)
         own = generative_objective(settings, model, len(lesson.learn), settings.epochs, lesson.rng("layer", number))
-        place, watched = layer_file(out, number), looks(layer, own, lesson)
-        before += train(settings, lesson, layer, own, place, part=number + 1, parts=parts, looks=watched).seconds
-    watched = looks(model, objective, lesson)
-    outcome = train(settings, lesson, model, objective, out, parts=parts, before=before, looks=watched)
+        before += train(settings, lesson, layer, own, layer_file(out, number), part=number + 1, parts=parts).seconds
+    outcome = train(settings, lesson, model, objective, out, parts=parts, before=before)
     remove_layers(out, len(model.layers))
     return outcome

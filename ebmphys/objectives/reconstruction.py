@@ -70,10 +70,14 @@ class Reconstruction:
         self.noise, self.rng = noise, rng
 
     def __call__(self, model: nn.Module, v: Tensor) -> Tensor:
+        return self.error(model, v, self.rng)
+
+    def error(self, model: nn.Module, v: Tensor, rng: torch.Generator | None) -> Tensor:
+        """The mean error with noise, where there is any, from another generator than the training's."""
         if not hasattr(model, "reconstruction_error"):
             raise ValueError(f"{type(model).__name__} reconstructs nothing: this objective is for autoencoders")
         restores: Reconstructs = model  # type: ignore[assignment]
-        seen = v if self.noise is None or self.rng is None else self.noise(v, self.rng)
+        seen = v if self.noise is None or rng is None else self.noise(v, rng)
         return restores.reconstruction_error(v, seen).mean()
 
     def state_dict(self) -> dict[str, Any]:

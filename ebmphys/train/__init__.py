@@ -1,6 +1,6 @@
 """Training: one loop for every model and objective, its settings, its history, and what to watch."""
 
-from ebmphys.train.annealed import anneal, reverse_kl
+from ebmphys.train.annealed import anneal, blank_rows, reverse_kl
 from ebmphys.train.em import (
     ExpectationMaximization,
     MixturePosterior,
@@ -62,6 +62,7 @@ __all__ = [
     "Training",
     "against_data",
     "anneal",
+    "blank_rows",
     "chain_deviation",
     "chain_mean",
     "chain_tau",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ebmphys.energies import EnergyModel
 from ebmphys.generators import TractableModel
@@ -15,6 +15,11 @@ from ebmphys.rng import generator
 from ebmphys.train.history import History
 from ebmphys.train.loop import Monitor, fit
 from ebmphys.train.settings import Training
+
+
+def blank_rows(n_visible: int, n: int) -> Tensor:
+    """Rows for a training without data, whose updates ``fit`` counts by them: all zero, and of no size in memory."""
+    return torch.zeros(1, n_visible, dtype=torch.int8).expand(n, -1)
 
 
 def anneal(
@@ -33,8 +38,7 @@ def anneal(
     """
     if updates < 1:
         raise ValueError(f"an epoch needs 1 update or more, got {updates}")
-    # fit counts updates by rows of data: a block of equal rows that takes no memory.
-    rows = torch.zeros(1, model.n_visible, dtype=torch.int8).expand(updates * settings.batch_size, -1)
+    rows = blank_rows(model.n_visible, updates * settings.batch_size)
     return fit(model, rows, objective, settings, **options)
 
 

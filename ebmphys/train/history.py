@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Record = dict[str, Any]
 
+_POSITIVE = {"chain_positive": "chains", "draw_positive": "draws"}  # shares with m > 0, and what of
 _SHARE = 0.05  # of the data, that a sign must have to count as there
 _LONG = 20.0  # steps; a tenth of the run that tau is measured in
 _STUCK = 0.05  # of the trades between two rungs of a ladder
@@ -70,16 +71,17 @@ def doubts(record: Record) -> dict[str, str]:
 
 
 def _signs(record: Record) -> str:
-    if not {"chain_positive", "data_positive"} <= set(record):
+    own = next((name for name in _POSITIVE if name in record), None)
+    if own is None or "data_positive" not in record:
         return ""
-    chains, data = record["chain_positive"], record["data_positive"]
+    chains, data = record[own], record["data_positive"]
     if not _SHARE < data < 1 - _SHARE:
         return ""
     for share, wanted, sign in ((chains, data, ">"), (1 - chains, 1 - data, "<")):
         if share < wanted / 4:
             return (
-                f"m {sign} 0 in {share:.1%} of the chains but {wanted:.1%} of the data: a model with one sign can have "
-                f"every observable right and the KL wrong by nats"
+                f"m {sign} 0 in {share:.1%} of the {_POSITIVE[own]} but {wanted:.1%} of the data: a model with one "
+                f"sign can have every observable right and the KL wrong by nats"
             )
     return ""
 

@@ -89,8 +89,8 @@ def order(target: Ising, learned: dict[float, Tensor], fresh: dict[float, Tensor
         pairs = zip(r.names, r.value[latent], r.error[latent], strict=True)
         print(f"latent {latent}: " + ", ".join(f"r({name}) {value:+.4f}({e:.4f})" for name, value, e in pairs))
     curves = {
-        "latent": order_curve({t: odd_means(model, x)[:, best] for t, x in fresh.items()}, n),
-        "magnetization": order_curve({t: magnetization(x).double().numpy() for t, x in fresh.items()}, n),
+        "latent": order_curve({t: odd_means(model, x)[None, :, best] for t, x in fresh.items()}, n),
+        "magnetization": order_curve({t: magnetization(x).double().numpy()[None] for t, x in fresh.items()}, n),
     }
     for name, curve in curves.items():
         peak = susceptibility_peak(curve)

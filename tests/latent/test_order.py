@@ -41,7 +41,7 @@ def linear():
 
 
 def curve_of(model, draws):
-    return order_curve({t: odd_means(model, v)[:, 0] for t, v in draws.items()}, 16)
+    return order_curve({t: odd_means(model, v)[None, :, 0] for t, v in draws.items()}, 16)
 
 
 def test_a_latent_that_is_m_has_the_exact_order_and_susceptibility(lattice, linear):
@@ -87,6 +87,22 @@ def test_the_vertex_of_a_parabola_is_found_and_its_error_covers():
     pulls = np.array([(peak.temperature - 2.3) / peak.error for peak in peaks])
     assert abs(pulls.mean()) < 4 / 300**0.5
     assert 0.85 < pulls.std() < 1.15
+
+
+def test_the_order_of_slow_chains_has_an_error_bar_that_knows():
+    """AR(1) chains with tau = 9.5: the scatter of the order over 200 repeats is what the error bars say."""
+    order, error, naive, random = [], [], [], np.random.default_rng(3)
+    for _ in range(200):
+        noise, z = random.standard_normal((2000, 4)), np.zeros((2000, 4))
+        z[0] = noise[0]
+        for k in range(1, 2000):
+            z[k] = 0.9 * z[k - 1] + 0.19**0.5 * noise[k]
+        curve = order_curve({1.0: z + 5, 2.0: z}, 16)
+        order.append(curve.order[0])
+        error.append(curve.order_error[0])
+        naive.append(order_curve({1.0: (z + 5).reshape(1, -1), 2.0: z}, 16).order_error[0])
+    assert 0.85 < np.mean(error) / np.std(order) < 1.15
+    assert np.mean(naive) < 0.5 * np.std(order)  # control: rows taken as independent
 
 
 def test_what_is_no_peak_is_refused_or_doubted():

@@ -39,9 +39,11 @@ def record(**numbers):
         (0.02, 0.3, ">"),
     ],
 )
-def test_a_missing_sign_is_said_and_no_other(chains, data, doubted):
-    found = doubts(record(chain_positive=chains, data_positive=data))
-    assert (f"m {doubted} 0" in found.get("sign", "")) if doubted else found == {}
+@pytest.mark.parametrize("own", ["chain", "draw"])
+def test_a_missing_sign_is_said_and_no_other(chains, data, doubted, own):
+    found = doubts(record(**{f"{own}_positive": chains, "data_positive": data}))
+    said = f"m {doubted} 0" in found.get("sign", "") and f"of the {own}s but" in found["sign"]
+    assert said if doubted else found == {}
 
 
 def test_slow_chains_and_open_brackets_are_said():

@@ -14,15 +14,20 @@ from ebmphys.energies import (
     NeuralEnergy,
     ferromagnet,
 )
+from ebmphys.energies.networks import build_network
 from ebmphys.experiment.sampler_names import by_gradient, suited_sampler
-from ebmphys.generators import VAE, DeepBeliefNet
+from ebmphys.generators import GAN, VAE, AbsorbingDiffusion, Autoencoder, BitFlipDiffusion, DeepBeliefNet, Diffusion
 from ebmphys.lattice import Lattice
 from ebmphys.likelihood import kl_to_exact, log_likelihood, log_partition, visible_law
 from ebmphys.objectives import (
     ELBO,
+    Adversarial,
+    BitFlip,
     Clamped,
+    DenoisingBound,
     FastPersistent,
     Persistent,
+    Reconstruction,
     Tempered,
     TrajectoryTempered,
     TwoPhase,
@@ -36,6 +41,8 @@ from ebmphys.train.monitors import likelihoods, persistent
 from ebmphys.train.monitors.persistent import chain_tau, copied_chains, swap_rate
 from ebmphys.train.monitors.reach import affordable, enumerable, law_within_reach, log_z_within_reach
 from ebmphys.units import Bit, Gaussian, Potts, ReLU, Spin
+
+CPU = torch.device("cpu")
 
 
 def rng(*path):
@@ -53,6 +60,7 @@ def network(*hidden):
 CHAINS = ("chain_tau", "chain_positive", "chain_energy_per_site")
 KL, SUMMED = ("kl",), ("kl", "log_likelihood")
 BOUNDED, ESTIMATED = ("kl_estimate", "kl_estimate_low", "kl_estimate_high"), ("kl_estimate",)
+DRAWS = ("draw_positive", "data_positive")
 LIKELIHOOD, BRACKET = ("log_likelihood",), ("log_likelihood", "log_likelihood_low", "log_likelihood_high")
 
 # The model on n sites; what must be measured on 4 x 4 and on 5 x 5 sites, both with a target that is known exactly.
@@ -86,12 +94,23 @@ KINDS = {
     "dbn": (lambda n: new(DeepBeliefNet, n, (20, 20)), (), ()),
     "dbn of few": (lambda n: new(DeepBeliefNet, n, (6, 40)), KL, ()),
     "vae": (lambda n: new(VAE, n, (8,), 2), (*KL, "elbo"), ("kl_bound",)),
+    "diffusion": (lambda n: new(BitFlipDiffusion, n, 8, network(4)), ("kl_bound",), ("kl_bound",)),
+    "diffusion, absorbing": (lambda n: new(AbsorbingDiffusion, n, None, network(4)), ("kl_bound",), ("kl_bound",)),
+    "gan": (lambda n: new(GAN, n, network(4)), DRAWS, DRAWS),
+    "autoencoder": (lambda n: new(Autoencoder, n, (4,)), ("restoration",), ("restoration",)),
 }
 
 
 def objective_of(model, kind=Persistent, step=suited_sampler):
-    if isinstance(model, VAE):
-        return ELBO(rng("noise"))
+    independent = {
+        VAE: lambda: ELBO(rng("noise")),
+        Diffusion: lambda: DenoisingBound(rng("noise")),
+        GAN: lambda: Adversarial(build_network(network(4), model.n_visible, rng("critic"), CPU), rng("noise")),
+        Autoencoder: lambda: Reconstruction(BitFlip(Spin(), 0.1), rng("noise")),
+    }
+    for family, objective in independent.items():
+        if isinstance(model, family):
+            return objective()
     negative = kind(1, rng("chains"), n_chains=8, make_sampler=step)
     if isinstance(model, DeepBeliefNet):
         return WakeSleep(negative, rng("wake"))

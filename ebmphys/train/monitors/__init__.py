@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from ebmphys.energies import EnergyModel
-from ebmphys.generators import LatentVariableModel, TractableModel
+from ebmphys.generators import GAN, Diffusion, LatentVariableModel, TractableModel
 from ebmphys.objectives import Objective
+from ebmphys.objectives.reconstruction import Reconstruction
 from ebmphys.observables import energy_per_site
 from ebmphys.train.loop import Monitor
+from ebmphys.train.monitors.denoising import mean_denoising_bound
+from ebmphys.train.monitors.drawn import against_draws
 from ebmphys.train.monitors.independent import independent_sites
 from ebmphys.train.monitors.likelihoods import (
     BracketedLikelihood,
@@ -39,6 +42,7 @@ from ebmphys.train.monitors.persistent import (
     trades,
 )
 from ebmphys.train.monitors.reach import enumerable, law_within_reach, log_z_within_reach, two_valued
+from ebmphys.train.monitors.restoration import mean_restoration
 from ebmphys.train.monitors.weights import ranks, singular_value
 
 __all__ = [
@@ -74,8 +78,9 @@ def suited(
     ``kl``, exact, where both laws can be enumerated, the target's and the model's. For an energy ``log_likelihood`` of
     the validation data, or ``kl_estimate`` where the target's log Z is known, with ``_low`` and ``_high`` beside it
     where log Z is bracketed, and their standard errors ``_low_error`` and ``_high_error``; for a VAE ``elbo``, or
-    ``kl_bound`` (importance-weighted, above the true KL). Neither where log Z is out of reach (continuous hidden units
-    on many visible sites, hidden units that act on each other).
+    ``kl_bound`` (importance-weighted, above the true KL), and so for a diffusion. Neither where log Z is out of reach
+    (continuous hidden units on many visible sites, hidden units that act on each other). For a GAN what
+    ``against_draws`` gives, and ``restoration`` alone where the objective is to restore.
     With persistent chains what ``against_data`` gives, the data being those of so many Markov ``chains``, and
     ``chain_tau`` where it can be told (``tells_tau``) or, of chains that trade along a ladder, ``swap_rate``; of
     machines of two layers the largest ``singular_value_1``, ``_2``, ``_3`` of the weights. For two-valued data
@@ -99,9 +104,16 @@ def _within_reach(
     known = target
     if target is not None and law_within_reach(target) and law_within_reach(model):
         monitors["kl"], target = exact_kl(target, beta), None
+    if isinstance(objective, Reconstruction):
+        return {"restoration": mean_restoration(validation)}
     if isinstance(model, LatentVariableModel):
         bound = _on_data(target, beta, validation, mean_importance_bound(validation))
         return monitors | ({"elbo": mean_elbo(validation)} if bound is None else {"kl_bound": bound})
+    if isinstance(model, Diffusion):
+        bound = _on_data(target, beta, validation, mean_denoising_bound(validation))
+        return {"elbo": mean_denoising_bound(validation)} if bound is None else {"kl_bound": bound}
+    if isinstance(model, GAN):
+        return against_draws(validation, known)
     if isinstance(model, TractableModel):
         on_data = _on_data(target, beta, validation, mean_log_likelihood(validation))
         return monitors | (
