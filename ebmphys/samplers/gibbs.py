@@ -12,7 +12,7 @@ from ebmphys.energies import EnergyModel
 from ebmphys.rng import uniforms
 from ebmphys.samplers.base import Chains, random_chains, scaled
 from ebmphys.samplers.compiled import seeds
-from ebmphys.samplers.layered import PackedLayers, packs
+from ebmphys.samplers.layered import packed_sweeps
 from ebmphys.samplers.two_valued import CompiledDraw, compiles
 
 
@@ -50,8 +50,9 @@ class BlockGibbs:
     @torch.no_grad()
     def advance(self, chains: Chains, steps: int) -> None:
         """So many sweeps, prepared once: the same states as by ``step``, one after the other."""
-        if not self.clamp and packs(self.model, chains.x):
-            PackedLayers(self.model, chains.beta, chains.x).advance(steps, chains.rng)
+        packed = None if self.clamp else packed_sweeps(self.model, chains.beta, chains.x)
+        if packed is not None:
+            packed.advance(steps, chains.rng)
             return
         model, x, blocks, units = self.model, chains.x, self.model.blocks, self.model.units
         free = [name for name in blocks if name not in self.clamp]

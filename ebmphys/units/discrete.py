@@ -32,7 +32,7 @@ class Spin:
         return torch.tanh(eta / 2)
 
     def log_partition(self, eta: Tensor) -> Tensor:
-        return softplus(eta) - eta / 2  # log 2 cosh h, which cosh itself would overflow
+        return torch.add(softplus(eta), eta, alpha=-0.5)  # log 2 cosh h, which cosh itself would overflow
 
     def energy(self, x: Tensor) -> Tensor:
         return torch.zeros_like(x)

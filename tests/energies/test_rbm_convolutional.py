@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ebmphys.energies import ENERGIES, ConvolutionalRBM, exchanged
-from ebmphys.energies.torus import Displacements, Fourier, Gathered, fastest
+from ebmphys.energies.torus import Displacements, Fourier, Gathered, Shifted, fastest
 from ebmphys.exact.enumeration import log_weights
 from ebmphys.lattice import Lattice
 from ebmphys.likelihood import log_partition
@@ -87,27 +87,30 @@ def test_filters_end_at_their_reach(name):
 @pytest.mark.parametrize(("visible", "hidden"), [(Spin(), Bit()), (Potts(3), Spin()), (Bit(), Potts(3))])
 @pytest.mark.parametrize("reach", [None, 1.0])
 @pytest.mark.parametrize("name", LATTICES)
-def test_matrix_and_fourier_space_give_the_same_fields_and_gradients(name, reach, visible, hidden):
+def test_every_way_to_sum_over_displacements_gives_the_same_fields_and_gradients(name, reach, visible, hidden):
     lattice = LATTICES[name]
     model = machine(lattice, 3, reach, visible, hidden)
     x = some_configurations(model, 5)
     found = {}
-    for way in (Gathered, Fourier):
+    for way in (Gathered, Fourier, Shifted):
         model.sum_over_displacements = way(model.displacements)
         model.zero_grad()
         model.free_energy(x[:, : lattice.n_sites]).sum().backward()
         etas = [model.conditional(x, block).detach() for block in ("hidden", "visible")]
         found[way] = [*etas, model.energy(x).detach(), model.filters.grad.clone()]
-    for one, other in zip(found[Gathered], found[Fourier], strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+    for way in (Fourier, Shifted):
+        for one, other in zip(found[Gathered], found[way], strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
     dense = exchanged(exchanged(model))
     for block in ("hidden", "visible"):
         torch.testing.assert_close(dense.conditional(x, block), model.conditional(x, block), atol=1e-5, rtol=1e-5)
 
 
-def test_the_way_is_chosen_by_the_size():
+def test_the_way_is_chosen_by_the_size_and_the_reach():
     assert isinstance(fastest(Displacements(Lattice((12, 12)))), Gathered)
     assert isinstance(fastest(Displacements(Lattice((13, 12)))), Fourier)
+    assert isinstance(fastest(Displacements(Lattice((13, 12)), 2.3)), Fourier)
+    assert isinstance(fastest(Displacements(Lattice((13, 12)), 1.5)), Shifted)
     large = machine(Lattice((16, 16)), 2)
     small_sum = Gathered(large.displacements)
     v = some_configurations(large, 3)[:, :256]

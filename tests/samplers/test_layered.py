@@ -11,9 +11,10 @@ from ebmphys.lattice import Lattice
 from ebmphys.rng import generator
 from ebmphys.samplers import BlockGibbs, Chains
 from ebmphys.samplers.compiled import seeds
-from ebmphys.samplers.layered import PackedLayers, packs
+from ebmphys.samplers.layered import LocalSweeps, TabulatedSweeps, packed_sweeps
+from ebmphys.samplers.layered import local as by_bond
 from ebmphys.samplers.layered.floats import heat_bath_bits, load_floats
-from ebmphys.samplers.layered.sweeps import TILE, _pack, _tabulate, _unpack
+from ebmphys.samplers.layered.tables import TILE, _pack, _tabulate, _unpack
 from ebmphys.samplers.multispin.vector import load
 from ebmphys.samplers.two_valued import PER_NAT, decide
 from ebmphys.units import Bit, Gaussian, Spin
@@ -26,6 +27,14 @@ EACH = {"argvalues": UNITS, "ids": lambda pair: "-".join(unit.name for unit in p
 
 def rng_of(*path):
     return generator(1, "layered", *path, device="cpu")
+
+
+def random_filters(shape, n_filters, visible, hidden, rng, reach=1.0):
+    """A convolutional machine without any symmetry but that of translations."""
+    model = ConvolutionalRBM(Lattice(shape), n_filters, reach, visible, hidden, rng=rng, scale=1.5, device="cpu")
+    for bias in (model.visible_bias, model.hidden_bias):
+        bias.data = torch.randn(bias.shape, generator=rng)
+    return model
 
 
 @njit
@@ -84,6 +93,16 @@ def test_rows_of_the_table_add_up_to_the_product(shape):
     assert np.allclose(total, np.where(bits, high, low) @ padded, atol=1e-4)
 
 
+@pytest.mark.parametrize("rows", [1, 63, 64, 65, 200])
+def test_packing_by_chains_is_undone_by_unpacking(rows):
+    x = np.random.default_rng(rows).integers(0, 2, (rows, 9)).astype(np.float32) * 2 - 1
+    words, back = np.empty((-(-rows // 64), 6), np.uint64), np.zeros_like(x)
+    by_bond._pack(x, 2, words)
+    by_bond._unpack(words, back, 2, np.float32(-1), np.float32(1))
+    assert np.array_equal(back[:, 2:8], x[:, 2:8])
+    assert not back[:, :2].any() and not back[:, 8:].any()
+
+
 @pytest.mark.parametrize("n", [1, 3, 63, 64, 65, 200])
 def test_packing_is_undone_by_unpacking(n):
     x = np.random.default_rng(n).integers(0, 2, (7, n + 5)).astype(np.float32) * 2 - 1
@@ -94,13 +113,20 @@ def test_packing_is_undone_by_unpacking(n):
     assert not back[:, :2].any() and not back[:, n + 2 :].any()
 
 
+def machine_of(sizes, units):
+    """Of (visible, hidden) sizes an RBM, of (shape, filters) a convolutional one."""
+    return (random_filters if isinstance(sizes[0], tuple) else random_rbm)(*sizes, *units, rng_of(str(sizes)))
+
+
 @pytest.mark.parametrize("units", **EACH)
-@pytest.mark.parametrize("sizes", [(1, 1), (5, 70), (64, 64), (130, 67)])
+@pytest.mark.parametrize("sizes", [(1, 1), (5, 70), (64, 64), (130, 67), ((5, 7), 1), ((8, 6), 3), ((3, 4, 5), 2)])
 def test_without_noise_each_unit_follows_the_sign_of_its_field(sizes, units):
     """At a large beta the drawn layer is certain: every weight and bias has to be where it belongs."""
-    model = random_rbm(*sizes, *units, rng_of(*sizes))
-    sampler, n = BlockGibbs(model), sizes[0]
+    model = machine_of(sizes, units)
+    sampler, n = BlockGibbs(model), model.n_visible
     chains = sampler.init(300, rng=rng_of("start"))
+    kind = LocalSweeps if isinstance(sizes[0], tuple) else TabulatedSweeps
+    assert type(packed_sweeps(model, chains.beta, chains.x)) is kind
     chains.beta = torch.tensor(1e5)
     v = chains.x[:, :n].clone()
     sampler.advance(chains, 1)
@@ -139,34 +165,65 @@ def test_each_chain_has_its_beta():
         assert p_value(model, beta, x) > 1e-4
 
 
-def test_a_convolutional_machine_is_swept_through_its_written_out_weights():
-    rng = rng_of("filters")
-    model = ConvolutionalRBM(Lattice((2, 2)), 1, rng=rng, scale=2.0, device="cpu")
-    chains = Chains(exact_draws(model, 0.8, 200_000, seed=2), torch.tensor(0.8), rng)
-    assert packs(model, chains.x)
-    BlockGibbs(model).advance(chains, 2)
-    assert p_value(model, 0.8, chains.x) > 1e-4
+@pytest.mark.parametrize("kind", [LocalSweeps, TabulatedSweeps])
+@pytest.mark.parametrize("units", **EACH)
+def test_two_sweeps_of_a_convolutional_machine_keep_the_law(units, kind):
+    model = random_filters((2, 3), 1, *units, rng_of("filters"))
+    x = exact_draws(model, 0.8, 200_000, seed=2)
+    kind(model, torch.tensor(0.8), x).advance(2, rng_of("steps"))
+    assert p_value(model, 0.8, x) > 1e-4
 
 
-def test_coins_of_neighbouring_units_chains_and_sweeps_are_independent():
+@pytest.mark.parametrize("kind", [LocalSweeps, TabulatedSweeps])
+def test_a_filter_turned_about_does_not_keep_it(kind):
+    # The negative control: weights that reach back where they should reach ahead.
+    model = random_filters((2, 3), 1, *UNITS[1], rng_of("filters"), reach=None)
+    x = exact_draws(model, 0.8, 200_000, seed=2)
+    cells = model.displacements.lattice.cells[model.displacements.cells]
+    turned = np.ravel_multi_index(tuple((-cells % np.array([2, 3])).T), (2, 3))
+    model.filters.data = model.filters.data[:, np.argsort(model.displacements.cells)[turned]]
+    kind(model, torch.tensor(0.8), x).advance(2, rng_of("steps"))
+    assert p_value(random_filters((2, 3), 1, *UNITS[1], rng_of("filters"), reach=None), 0.8, x) < 1e-4
+
+
+def test_each_of_many_convolutional_chains_has_its_beta():
+    model = random_filters((2, 3), 1, *UNITS[0], rng_of("filters"))
+    betas = torch.tensor([0.2, 0.7, 1.5]).repeat(60_000)  # different ones side by side, in one word
+    x = torch.stack([exact_draws(model, float(beta), 60_000, seed=k) for k, beta in enumerate(betas[:3])], 1)
+    x = x.flatten(0, 1)
+    LocalSweeps(model, betas, x).advance(2, rng_of("steps"))
+    for k in range(3):
+        assert p_value(model, float(betas[k]), x[k::3]) > 1e-4
+
+
+@pytest.mark.parametrize("kind", [LocalSweeps, TabulatedSweeps])
+def test_coins_of_neighbouring_units_chains_and_sweeps_are_independent(kind):
     model = RBM(100, 70, Bit(), Bit(), device="cpu")  # all weights zero
+    if kind is LocalSweeps:
+        model = ConvolutionalRBM(Lattice((5, 17)), 1, 1.0, Bit(), Bit(), device="cpu")
     chains = BlockGibbs(model).init(600, rng=rng_of("coins"))
     found = []
     for _ in range(4):
         BlockGibbs(model).advance(chains, 1)
         found.append(2 * chains.x - 1)
     coins = torch.stack(found)
-    z = [(coins[..., d:] * coins[..., :-d]).mean() * (4 * 600 * (170 - d)) ** 0.5 for d in range(1, 130)]
-    z += [(coins[:, d:] * coins[:, :-d]).mean() * (4 * (600 - d) * 170) ** 0.5 for d in range(1, 300)]
-    z += [(coins[d:] * coins[:-d]).mean() * ((4 - d) * 600 * 170) ** 0.5 for d in range(1, 4)]
-    assert torch.stack(z).abs().max() < 4.5
+    # Every pair of coins by how many sweeps, chains and units they are apart, in either direction.
+    waves, ones = (torch.fft.fft2(x, s=(1200, 340)) for x in (coins.double(), torch.ones(600, 170).double()))
+    for apart in range(4):
+        products = torch.fft.ifft2((waves[apart:] * waves[: 4 - apart].conj()).sum(0)).real
+        numbers = torch.fft.ifft2(ones.abs() ** 2).real * (4 - apart)
+        z = (products / numbers.clamp(min=0.5).sqrt())[numbers > 100]
+        if apart == 0:
+            z = z[1:]
+        assert z.abs().max() < 5.8
     assert abs(float(coins.mean())) * coins.numel() ** 0.5 < 4
 
 
-def test_threads_and_how_many_steps_are_asked_for_at_once_change_nothing(monkeypatch):
-    model = random_rbm(70, 40, *UNITS[1], rng_of("threads"))
+@pytest.mark.parametrize("sizes", [(70, 40), ((8, 8), 2)])
+def test_threads_and_how_many_steps_are_asked_for_at_once_change_nothing(sizes, monkeypatch):
+    model = machine_of(sizes, UNITS[1])
     sampler, before, found = BlockGibbs(model), torch.get_num_threads(), []
-    monkeypatch.setattr("ebmphys.samplers.layered.sweeps._WORTH_THREADS", 0)
+    monkeypatch.setattr("ebmphys.samplers.layered.base._WORTH_THREADS", 0)
     try:
         for threads, parts in ((1, (5,)), (2, (5,)), (1, (1, 1, 3))):
             torch.set_num_threads(threads)
@@ -186,17 +243,25 @@ def test_keys_drawn_together_are_keys_drawn_in_turn():
 
 
 def test_what_is_packed_and_what_is_not():
-    model, x = RBM(3, 4, device="cpu"), torch.ones(5, 7)
-    assert packs(model, x)
-    assert not packs(model, x[0]) and not packs(model, x.double()) and not packs(model, torch.ones(7, 5).T)
-    assert not packs(RBM(3, 4, Gaussian(), device="cpu"), x)
-    assert not packs(RBM(1000, 600, device="cpu"), torch.ones(1, 1600))
+    def kind(model, x):
+        return type(packed_sweeps(model, torch.tensor(1.0), x))
+
+    model, x, nothing = RBM(3, 4, device="cpu"), torch.ones(5, 7), type(None)
+    assert kind(model, x) is TabulatedSweeps
+    assert kind(model, x[0]) is kind(model, x.double()) is kind(model, torch.ones(7, 5).T) is nothing
+    assert kind(RBM(3, 4, Gaussian(), device="cpu"), x) is nothing
+    assert kind(RBM(1000, 600, device="cpu"), torch.ones(1, 1600)) is nothing
+    near, far = (ConvolutionalRBM(Lattice((5, 4)), 2, reach, device="cpu") for reach in (1.0, 1.5))
+    assert kind(near, torch.ones(5, 60)) is LocalSweeps and kind(far, torch.ones(5, 60)) is TabulatedSweeps
+    large = ConvolutionalRBM(Lattice((32, 32)), 4, 2.3, device="cpu")
+    assert kind(large, torch.ones(1, 5120)) is LocalSweeps
+    assert kind(ConvolutionalRBM(Lattice((32, 32)), 4, device="cpu"), torch.ones(1, 5120)) is nothing
 
 
 def test_autograd_objects_to_chains_that_moved_under_a_graph():
     model = random_rbm(3, 4, *UNITS[0], rng_of("graph"))
     chains = BlockGibbs(model).init(5, rng=rng_of("graph"))
     energy = model.energy(chains.x).sum()
-    PackedLayers(model, chains.beta, chains.x).advance(1, chains.rng)
+    TabulatedSweeps(model, chains.beta, chains.x).advance(1, chains.rng)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         energy.backward()

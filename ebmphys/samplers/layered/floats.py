@@ -59,10 +59,28 @@ def load_floats(typing_context: Any, numbers: Any, index: Any) -> Any:
 
 
 @intrinsic
+def all_floats(typing_context: Any, number: Any) -> Any:
+    """Sixteen times the same number."""
+    return floats_type(types.float32), lambda context, builder, signature, args: _splat(builder, args[0])
+
+
+@intrinsic
+def add_where(typing_context: Any, floats: Any, bits: Any, number: Any) -> Any:
+    """The number added where the k-th of the lowest sixteen bits of a word is set."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        mask = builder.bitcast(builder.trunc(args[1], ir.IntType(SIXTEEN)), ir.VectorType(ir.IntType(1), SIXTEEN))
+        return builder.select(mask, builder.fadd(args[0], _splat(builder, args[2])), args[0])
+
+    return floats_type(floats_type, types.uint64, types.float32), generate
+
+
+@intrinsic
 def heat_bath_bits(typing_context: Any, fields: Any, rate: Any, words: Any) -> Any:
     """A set bit for each unit of sixteen with u < 1 / (1 + 2^(rate field)), u the upper 24 bits of its word.
 
-    The same decision as ``two_valued.decide``; a field that is not a number gives an unset bit.
+    The same decision as ``two_valued.decide``; a field that is not a number gives an unset bit. ``rate`` is a number,
+    or sixteen.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -72,7 +90,7 @@ def heat_bath_bits(typing_context: Any, fields: Any, rate: Any, words: Any) -> A
             return builder.call(function, operands)
 
         # max and min return the number where one of both is none, so NaN is caught on the way in.
-        t = builder.fmul(args[0], _splat(builder, args[1]))
+        t = builder.fmul(args[0], args[1] if rate == floats_type else _splat(builder, args[1]))
         known = builder.fcmp_ordered("ord", t, t)
         t = call("minnum", call("maxnum", t, _all(-LIMIT)), _all(LIMIT))
         shifted = builder.fadd(t, _all(ROUND))
@@ -87,7 +105,7 @@ def heat_bath_bits(typing_context: Any, fields: Any, rate: Any, words: Any) -> A
         upper = builder.and_(known, builder.fcmp_ordered("<", call("fma", u, odds, u), _all(GRID)))
         return builder.zext(builder.bitcast(upper, ir.IntType(SIXTEEN)), ir.IntType(64))
 
-    return types.uint64(floats_type, types.float32, vector_type), generate
+    return types.uint64(floats_type, rate, vector_type), generate
 
 
 def _all(number: Any) -> ir.Constant:

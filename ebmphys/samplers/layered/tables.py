@@ -8,77 +8,45 @@ until sixteen units at once are decided, and a word holds sixty-four units of a 
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
-import torch
 from numba import njit, prange
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ebmphys.energies import EnergyModel, TwoLayers
-from ebmphys.samplers.compiled import seeds, torch_threads
+from ebmphys.energies import TwoLayers
+from ebmphys.samplers.compiled import Words
+from ebmphys.samplers.layered.base import CHUNK, PackedSweeps
 from ebmphys.samplers.layered.floats import heat_bath_bits, load_floats
 from ebmphys.samplers.multispin.kernel import STREAM, next_vector
 from ebmphys.samplers.multispin.vector import LANES, load
-from ebmphys.samplers.two_valued import PER_NAT, seed
-from ebmphys.units import Bit, Spin, Unit
-
-Floats = NDArray[np.float32]
+from ebmphys.samplers.two_valued import seed
+from ebmphys.units import Unit
 
 TILE = 64  # units a word, and sums in registers at a time
+MOST_WEIGHTS = 2**19  # the tables of more, sixteen times their size, would not stay near the processor
 _FOURS, _STATES = TILE // 4, 16
-_CHUNK = 256  # chains that share a stream, and read a table from the second cache while it is there
-_WORTH_THREADS = 2**18  # units
-_MOST_WEIGHTS = 2**19
 _FIFTEEN, _4, _16, _32, _48 = (np.uint64(n) for n in (15, 4, 16, 32, 48))
 
 
-def packs(model: EnergyModel, x: Tensor) -> TypeGuard[TwoLayers]:
-    """Whether ``PackedLayers`` can do it, and fast: spins and bits in float32 on the CPU, chains in one piece.
-
-    Tables are sixteen times the size of the weights; those of large machines would not stay near the processor.
-    """
-    if not isinstance(model, TwoLayers) or model.n_visible * model.n_hidden > _MOST_WEIGHTS:
-        return False
-    two_valued = isinstance(model.visible, Spin | Bit) and isinstance(model.hidden, Spin | Bit)
-    place = x.device.type == "cpu" and x.is_contiguous() and x.ndim > 1 and x.numel() > 0
-    return two_valued and place and x.dtype == torch.float32
-
-
-class PackedLayers:
-    """Sweeps of the chains of two layers, hidden layer first: tables made once, x packed before and written after.
-
-    P(upper value) = 1 / (1 + exp(-beta eta)) to 2^-24, each decision with random bits of its own. x: (*batch, n_sites);
-    beta broadcasts against the batch. For models and configurations that it ``packs``.
-    """
+class TabulatedSweeps(PackedSweeps):
+    """``PackedSweeps`` of any weights between the layers."""
 
     def __init__(self, model: TwoLayers, beta: Tensor, x: Tensor) -> None:
-        self.x, rows = x.detach().flatten(0, -2).numpy(), x.numel() // model.n_sites
-        self.rates = PER_NAT * np.ascontiguousarray(beta.expand(x.shape[:-1]).reshape(rows).float().numpy())
+        super().__init__(model, beta, x)
         given = model.couplings()
         self.up = _Direction(given.weights, given.hidden_bias, model.visible, model.hidden)
         self.down = _Direction(given.weights.T, given.visible_bias, model.hidden, model.visible)
-        self.split, self.ends = model.n_visible, (model.visible.values, model.hidden.values)
-        self.tensor = x
 
-    def advance(self, steps: int, rng: torch.Generator) -> None:
-        """So many sweeps."""
-        keys = seeds((steps, 4), rng)
+    def _sweep(self, keys: Words, threaded: bool) -> None:
         v = np.empty((len(self.x), self.up.words), np.uint64)
         h = np.empty((len(self.x), self.down.words), np.uint64)
         _pack(self.x, 0, self.split, v)
-        tables = (self.up.table, self.up.bias, self.down.table, self.down.bias)
-        if self.x.size < _WORTH_THREADS or torch.get_num_threads() == 1:
-            _sweeps(keys, v, h, *tables, self.rates)
-        else:
-            with torch_threads():
-                _sweeps_threaded(keys, v, h, *tables, self.rates)
-        (low, high), (hidden_low, hidden_high) = self.ends
-        _unpack(v, self.x, 0, self.split, np.float32(low), np.float32(high))
-        _unpack(h, self.x, self.split, self.x.shape[1], np.float32(hidden_low), np.float32(hidden_high))
-        if not self.tensor.is_inference():
-            torch.autograd.graph.increment_version(self.tensor)  # numpy writes past autograd
+        kernel = _sweeps_threaded if threaded else _sweeps
+        kernel(keys, v, h, self.up.table, self.up.bias, self.down.table, self.down.bias, self.rates)
+        low, high, hidden_low, hidden_high = self.ends
+        _unpack(v, self.x, 0, self.split, low, high)
+        _unpack(h, self.x, self.split, self.x.shape[1], hidden_low, hidden_high)
 
 
 class _Direction:
@@ -148,7 +116,7 @@ def _half(begin: int, end: int, source: Any, table: Any, bias: Any, rates: Any, 
 
 @njit(cache=True, nogil=True)
 def _chunk(chunk: int, keys: Any, v: Any, h: Any, up: Any, up_bias: Any, down: Any, down_bias: Any, rates: Any) -> None:
-    begin, end = chunk * _CHUNK, min((chunk + 1) * _CHUNK, len(v))
+    begin, end = chunk * CHUNK, min((chunk + 1) * CHUNK, len(v))
     stream = np.empty(STREAM, np.uint64)
     for step in range(len(keys)):
         seed(stream, keys[step], chunk)
@@ -159,13 +127,13 @@ def _chunk(chunk: int, keys: Any, v: Any, h: Any, up: Any, up_bias: Any, down: A
 
 @njit(cache=True, nogil=True)
 def _sweeps(keys: Any, v: Any, h: Any, up: Any, up_bias: Any, down: Any, down_bias: Any, rates: Any) -> None:
-    for chunk in range(-(-len(v) // _CHUNK)):
+    for chunk in range(-(-len(v) // CHUNK)):
         _chunk(chunk, keys, v, h, up, up_bias, down, down_bias, rates)
 
 
 @njit(cache=True, nogil=True, parallel=True)
 def _sweeps_threaded(keys: Any, v: Any, h: Any, up: Any, up_bias: Any, down: Any, down_bias: Any, rates: Any) -> None:
-    for chunk in prange(-(-len(v) // _CHUNK)):
+    for chunk in prange(-(-len(v) // CHUNK)):
         _chunk(chunk, keys, v, h, up, up_bias, down, down_bias, rates)
 
 
