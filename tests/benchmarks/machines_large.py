@@ -25,7 +25,7 @@ from torch import Tensor
 from ebmphys.energies import BoltzmannMachine, ConvolutionalRBM, EnergyModel, Ising, ferromagnet
 from ebmphys.exact import kaufman
 from ebmphys.observables import energy_per_site, magnetization
-from tests.benchmarks.machines import Lesson, Machine, independent, own_draws, restricted
+from tests.benchmarks.machines import PACKED_K, Lesson, Machine, independent, own_draws, restricted
 
 TEMPERATURES = (1.5, 2.0, 2.5, 2.75, 3.0, 4.0)
 CRITICAL = 2.269185314
@@ -43,7 +43,7 @@ def short_couplings(lesson: Lesson) -> EnergyModel:
 
 def small_filters(lesson: Lesson) -> EnergyModel:
     model = ConvolutionalRBM(lesson.lattice, 4, 1.0, biases=False, rng=lesson.rng("init"), device="cpu")
-    lesson.teach(model, lesson.pcd(), 0.005)
+    lesson.teach(model, lesson.pcd(PACKED_K), 0.01)
     return model
 
 
