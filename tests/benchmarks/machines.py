@@ -43,17 +43,24 @@ class Lesson:
     def rng(self, *path: str) -> torch.Generator:
         return generator(self.seed, *path, device="cpu")
 
-    def teach(self, model: nn.Module, objective: Objective, rate: float | None = None, moves: bool = True) -> nn.Module:
-        """The model after the lesson's CPU seconds, with the package's own settings but for the rate."""
+    def teach(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        rate: float = Training.learning_rate,
+        batch: int = Training.batch_size,
+        moves: bool = True,
+    ) -> nn.Module:
+        """The model after the lesson's CPU seconds, with the package's own settings but for rate and batch."""
         symmetries: list[Augmentation] = [GlobalFlip(model.visible_unit)] if isinstance(model, EnergyModel) else []
         if moves:
             symmetries.append(LatticeMoves(self.lattice))
-        settings = Training(epochs=10**6, cpu_seconds=self.seconds, learning_rate=rate or Training.learning_rate)
+        settings = Training(epochs=10**6, batch_size=batch, cpu_seconds=self.seconds, learning_rate=rate)
         fit(model, self.data, objective, settings, rng=self.rng("fit"), augment=symmetries)
         return model
 
-    def pcd(self, k: int = K) -> ContrastiveDivergence:
-        return ContrastiveDivergence(k, self.rng("chains"), n_chains=CHAINS)
+    def pcd(self, k: int = K, n_chains: int = CHAINS) -> ContrastiveDivergence:
+        return ContrastiveDivergence(k, self.rng("chains"), n_chains=n_chains)
 
 
 Machine = Callable[[Lesson], nn.Module]

@@ -30,6 +30,7 @@ from tests.benchmarks.machines import PACKED_K, Lesson, Machine, independent, ow
 TEMPERATURES = (1.5, 2.0, 2.5, 2.75, 3.0, 4.0)
 CRITICAL = 2.269185314
 DRAWS = 10_000
+FEW = 125  # configurations and chains an update of a machine that learns the same from every site
 JUDGED = 4000  # chains of a machine, and fresh draws to hold them to
 
 
@@ -43,7 +44,7 @@ def short_couplings(lesson: Lesson) -> EnergyModel:
 
 def small_filters(lesson: Lesson) -> EnergyModel:
     model = ConvolutionalRBM(lesson.lattice, 4, 1.0, biases=False, rng=lesson.rng("init"), device="cpu")
-    lesson.teach(model, lesson.pcd(PACKED_K), 0.01)
+    lesson.teach(model, lesson.pcd(PACKED_K, FEW), 0.01, FEW)
     return model
 
 
