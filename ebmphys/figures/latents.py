@@ -43,9 +43,11 @@ def latent_against(quantity: Any, z: Any, temperature: Any, symbol: str = "m") -
 def latent_plane(z: Any, temperature: Any, latents: tuple[int, int] = (0, 1)) -> Figure:
     """Two latents against each other, a point a configuration, with the circles that hold 1/2 and 0.95 of the prior.
 
-    (n, latent), (n,) -> Figure.
+    (n, latent), (n,) -> Figure. Raises ValueError where there are no such latents.
     """
     z = np.asarray(z)
+    if z.ndim != 2 or not all(0 <= k < z.shape[1] for k in latents):
+        raise ValueError(f"a plane of latents {latents} needs rows of them, got shape {z.shape}")
     figure = new_figure(WIDTH * 0.55, 4.4)
     axes = _scatter(figure, z[:, latents[0]], z[:, latents[1]], temperature)
     turn = np.linspace(0, 2 * np.pi, 200)

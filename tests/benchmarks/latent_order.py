@@ -2,12 +2,12 @@
 
 python -m tests.benchmarks.latent_order --sizes 16 32 --seconds 60
 
-The VAE learns configurations of T in [1, 4]: the correlation of its best latent with m (aim: 0.99), and T(L) from the
-peak of N (<z^2> - <|z|>^2) on configurations that it has not seen, beside the same of m itself; with two sizes or more
-T_c from T(L) = T_c + a / L. The conditional VAEs
-learn the same rows with their temperatures, for --seconds each, and are judged unfiltered against fresh data by the
-Wasserstein distances of |m| and e/2 at the temperatures of D'Angelo and Boettcher (2020), whose own, filtered by a
-classifier, have means of 0.023 and 0.029. With --figures the figures of the latents are written to that folder.
+VAEs learn configurations of T in [1, 4]: the correlation of the best latent with m (aim: 0.99), and T(L) from the peak
+of N (<z^2> - <|z|>^2) on configurations not seen before, beside the same of m itself; with two sizes or more T_c from
+T(L) = T_c + a / L. Conditional VAEs learn the same rows with their temperatures, for --seconds each, and are judged
+unfiltered against fresh data by the Wasserstein distances of |m| and e/2 at the temperatures of D'Angelo and Boettcher
+(2020), whose own, filtered by a classifier, have means of 0.023 and 0.029. With --figures the figures of the latents
+are written to that folder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from scipy.stats import wasserstein_distance
+from scipy.stats import spearmanr, wasserstein_distance
 from torch import Tensor
 
 from ebmphys.energies import Ising, ferromagnet
@@ -29,6 +29,7 @@ from ebmphys.exact import critical_temperature
 from ebmphys.figures import latent_against, latent_order, latent_plane, png, strip
 from ebmphys.generators import VAE, ConditionalVAE, Convolutions, Temperature
 from ebmphys.latent import (
+    OrderCurve,
     Peak,
     aggregate,
     codes,
@@ -53,6 +54,12 @@ from tests.benchmarks.machines_large import TEMPERATURES as JUDGED
 TEMPERATURES = (1.0, 1.25, 1.5, 1.75, 1.9, 2.0, 2.1, 2.2, 2.25, 2.3, 2.35, 2.4, 2.45, 2.5, 2.6, 2.75, 3.0, 3.5, 4.0)
 PEAK = (2.26, 2.28, 2.3, 2.32, 2.34, 2.36, 2.38, 2.4, 2.42, 2.44)  # where the susceptibility is looked at
 LEARNING_RATE = 2e-3
+# Hidden layers either way, and latents: the freer the network, the less is its latent a straight line in m.
+NETWORKS: dict[str, tuple[tuple[int, ...], int]] = {
+    "VAE, linear, 1 latent": ((), 1),
+    "VAE, 128 hidden, 1 latent": ((128,), 1),
+    "VAE, 128 hidden, 2 latents": ((128,), 2),
+}
 
 
 def cvaes(size: int, rng: torch.Generator) -> dict[str, ConditionalVAE]:
@@ -75,50 +82,64 @@ def sets(target: Ising, n: int, seed: int, name: str, temperatures: tuple[float,
     return {t: independent(target, 1 / t, n, seed, name, size, f"{t:g}") for t in temperatures}
 
 
-def order(target: Ising, learned: dict[float, Tensor], options: argparse.Namespace) -> dict[str, Peak]:
+def orders(target: Ising, learned: dict[float, Tensor], options: argparse.Namespace) -> dict[str, Peak]:
+    """Where the susceptibility of m is highest, and that of each network's latent."""
+    n = target.n_sites
     fresh = sets(target, options.judged, options.seed, "fresh", TEMPERATURES)
     near = fresh | sets(target, options.judged, options.seed, "near", PEAK)
-    n, rng = target.n_sites, generator(options.seed, "vae", device="cpu")
-    model = VAE(n, (128,), 2, rng=rng, device="cpu")
-    settings = Training(epochs=10**6, cpu_seconds=options.seconds, learning_rate=LEARNING_RATE)
-    moves = [GlobalFlip(Spin()), LatticeMoves(target.graph)]
-    fit_model(model, torch.cat(list(learned.values())), ELBO(rng, warm_up=500), settings, rng=rng, augment=moves)
+    curves = {"m": order_curve({t: magnetization(x).double().numpy()[None] for t, x in near.items()}, n)}
+    for name, (hidden, latents) in NETWORKS.items():
+        rng = generator(options.seed, "vae", device="cpu")
+        model = VAE(n, hidden, latents, rng=rng, device="cpu")
+        settings = Training(epochs=10**6, cpu_seconds=options.seconds, learning_rate=LEARNING_RATE)
+        moves = [GlobalFlip(Spin()), LatticeMoves(target.graph)]
+        fit_model(model, torch.cat(list(learned.values())), ELBO(rng, warm_up=500), settings, rng=rng, augment=moves)
+        best = look(name, model, target, fresh)
+        curves[name] = order_curve({t: odd_means(model, x)[None, :, best] for t, x in near.items()}, n)
+        if options.figures:
+            draw(model, target, fresh, best, {key: curves[key] for key in ("m", name)}, options.figures / name)
+    peaks = {name: susceptibility_peak(curve) for name, curve in curves.items()}
+    for name, peak in peaks.items():
+        print(f"T(L) of {name}: {peak.temperature:.4f}({peak.error:.4f}) {peak.warning}", flush=True)
+    return peaks
+
+
+def look(name: str, model: VAE, target: Ising, fresh: dict[float, Tensor]) -> int:
+    """Print what the latents are about; returns the one that is most about m."""
     v = torch.cat(list(fresh.values()))
-    t = np.repeat(list(fresh), options.judged)
+    t = np.repeat(list(fresh), len(v) // len(fresh))
     m = magnetization(v).double().numpy()
     found, law = codes(model, v), aggregate(codes(model, v))
     use = latent_use(found)
     r = correlations(found, {"m": m, "|m|": abs(m), "e": energy_per_site(v, target).numpy(), "T": t})
     best = r.best("m")
-    print(f"activity {use.activity.round(3)} KL {use.kl.round(3)}, aggregate's KL {law.kl.round(4)} {use.warning}")
+    rank = spearmanr(found.mean[:, best], m).statistic
+    print(f"{name}: activity {use.activity.round(3)} KL {use.kl.round(3)}, aggregate's {law.kl.round(4)} {use.warning}")
     for latent in range(model.latent):
         pairs = zip(r.names, r.value[latent], r.error[latent], strict=True)
         print(f"latent {latent}: " + ", ".join(f"r({name}) {value:+.4f}({e:.4f})" for name, value, e in pairs))
-    curves = {
-        "latent": order_curve({t: odd_means(model, x)[None, :, best] for t, x in near.items()}, n),
-        "magnetization": order_curve({t: magnetization(x).double().numpy()[None] for t, x in near.items()}, n),
-    }
-    peaks = {name: susceptibility_peak(curve) for name, curve in curves.items()}
-    for name, peak in peaks.items():
-        print(f"T(L) of the {name}: {peak.temperature:.4f}({peak.error:.4f}) {peak.warning}", flush=True)
-    if options.figures:
-        draw(model, target, v, t, m, best, curves, options.figures)
-    return peaks
+    print(f"rank correlation of latent {best} with m: {rank:+.4f}", flush=True)
+    return best
 
 
-def draw(model, target, v, t, m, best, curves, folder: Path) -> None:
+def draw(
+    model: VAE, target: Ising, fresh: dict[float, Tensor], best: int, curves: dict[str, OrderCurve], folder: Path
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    v = torch.cat(list(fresh.values()))
+    t, m = np.repeat(list(fresh), len(v) // len(fresh)), magnetization(v).double().numpy()
     shape, z = target.graph.shape, codes(model, v).mean
     values = np.linspace(-2, 2, 9)
     along = traversal(model, best, values).means.reshape(-1, *shape)
     between = interpolation(model, v[0], v[-1]).means.reshape(-1, *shape)
     figures = {
         "against_m": latent_against(m, z[:, best], t),
-        "plane": latent_plane(z, t),
         "order": latent_order(curves, critical_temperature()),
         "traversal": strip(along, values, f"$z_{best}$"),
         "interpolation": strip(between, np.linspace(0, 1, 9), "t"),
     }
+    if model.latent > 1:
+        figures["plane"] = latent_plane(z, t)
     for name, figure in figures.items():
         (folder / f"{name}_{shape[0]}.png").write_bytes(png(figure))
 
@@ -168,13 +189,13 @@ def main() -> None:
         learned = sets(target, options.draws, options.seed, "learn", TEMPERATURES)
         print(f"{side} x {side}, exact T_c of the infinite lattice {critical_temperature():.4f}")
         if "vae" in options.parts:
-            peaks[side] = order(target, learned, options)
+            peaks[side] = orders(target, learned, options)
         if "cvae" in options.parts:
             judge(target, learned, options)
     if len(peaks) > 1:
-        for name in ("latent", "magnetization"):
+        for name in next(iter(peaks.values())):
             found = critical_from_sizes({side: each[name] for side, each in peaks.items()})
-            print(f"T_c from the {name}: {found.critical_temperature:.4f}({found.error:.4f}) {found.warning}")
+            print(f"T_c from {name}: {found.critical_temperature:.4f}({found.error:.4f}) {found.warning}")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ def test_the_plane_shows_the_latents_named_and_the_priors_circles():
     draws = np.random.default_rng(0).standard_normal((100_000, 2))
     shares = [(np.hypot(*draws.T) < radius).mean() for radius in radii]
     assert shares == pytest.approx([0.5, 0.95], abs=0.01)
+    with pytest.raises(ValueError, match="plane of latents"):
+        latent_plane(z[:, :1], T)
 
 
 def test_order_and_susceptibility_have_error_bars_and_a_line_at_the_exact_temperature():
