@@ -20,7 +20,7 @@ RUNS = (
     ("tests.benchmarks.vae_kl", ("--seconds", "10")),
     ("tests.benchmarks.autoregressive", ("--sizes", "4", "--seconds", "20")),
     ("tests.benchmarks.diffusion_gan", ("--sizes", "4", "--seconds", "20")),
-    ("tests.benchmarks.latent_order", ("--sizes", "8", "--seconds", "20")),
+    ("tests.benchmarks.latent_order", ("--sizes", "16", "--seconds", "20")),
 )
 
 for module, arguments in RUNS:
