@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ebmphys.generators.autoregressive_vae import MaskedDecoder
 from ebmphys.generators.base import IndependentModel, log_density
-from ebmphys.generators.conditional_networks import Reader, joined
+from ebmphys.generators.conditional_networks import ConditionalPrior, Reader, joined
 from ebmphys.generators.conditions import Condition, Label, build_condition, condition_config
 from ebmphys.generators.convolutions import Convolutions, writer
 from ebmphys.generators.gaussian import Posterior
@@ -22,13 +22,15 @@ from ebmphys.units import Spin, Unit, build_unit, unit_config
 
 
 class ConditionalVAE(IndependentModel):
-    """q(v | c) = integral of N(z; 0, 1) q(v | z, c) dz: encoder and decoder are both told the ``conditions`` c.
+    """q(v | c) = integral of p(z | c) q(v | z, c) dz: encoder and decoder are both told the ``conditions`` c.
 
-    ``at(c)`` is the law at one c, a ``LatentVariableModel`` that shares the parameters. Rows of data are configurations
-    with their conditions as the last columns, in the order of ``conditions``. ``hidden`` and ``convolutions`` as in
-    ``VAE``, the conditions joining where the convolutions end; with ``decoder_hidden`` the decoder is the
-    autoregressive one of ``AutoregressiveVAE``. With ``classifier`` a network of the same sizes gives the probability
-    of each kind of the one label from the configuration, so that labels may be unknown, NaN, in part of the data
+    p(z | c) = N(mu(c), sigma^2(c)) is learned, so that latents can be about the same thing at every c and yet have
+    the law there that configurations give them; without ``learned_prior`` it is N(0, 1). ``at(c)`` is the law at
+    one c, a ``LatentVariableModel`` that shares the parameters. Rows of data are configurations with their
+    conditions as the last columns, in the order of ``conditions``. ``hidden`` and ``convolutions`` as in ``VAE``,
+    the conditions joining where the convolutions end; with ``decoder_hidden`` the decoder is the autoregressive one
+    of ``AutoregressiveVAE``. With ``classifier`` a network of the same sizes gives the probability of each kind of
+    the one label from the configuration, so that labels may be unknown, NaN, in part of the data
     (``SemiSupervised``). ``symmetric`` makes q(-v | c) = q(v | c), wrong for a field.
     Sohn, Lee and Yan (2015); with a classifier model M2 of Kingma, Rezende, Mohamed and Welling (2014).
     Raises ValueError for sizes below 1, no conditions, units that are not two-valued, a lattice without the model's
@@ -47,6 +49,7 @@ class ConditionalVAE(IndependentModel):
         decoder_hidden: Sequence[int] | None = None,
         classifier: bool = False,
         symmetric: bool = False,
+        learned_prior: bool = True,
         rng: torch.Generator | None = None,
         device: torch.device | str | None = None,
     ) -> None:
@@ -65,6 +68,7 @@ class ConditionalVAE(IndependentModel):
             self.decoder = writer(latent + width, self.hidden, n_visible, convolutions, stream, place)
         else:
             self.decoder = MaskedDecoder(n_visible, self.decoder_hidden, latent + width, stream, place)
+        self.prior = ConditionalPrior(width, latent, stream, place) if learned_prior else None
         self.classifier: Reader | None = None
         if classifier:
             kinds = self.label[1].n
@@ -103,11 +107,13 @@ class ConditionalVAE(IndependentModel):
             "decoder_hidden": None if self.decoder_hidden is None else list(self.decoder_hidden),
             "classifier": self.classifier is not None,
             "symmetric": self.symmetric,
+            "learned_prior": self.prior is not None,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ConditionalVAE:
-        options = {name: value for name, value in config.items() if name != "model"}
+        # Files from before priors were learned do not say that theirs was not.
+        options = {"learned_prior": False} | {name: value for name, value in config.items() if name != "model"}
         options["unit"] = build_unit(config["unit"])
         options["conditions"] = [build_condition(condition) for condition in config["conditions"]]
         if config["convolutions"] is not None:
@@ -205,7 +211,8 @@ class ConditionalVAE(IndependentModel):
 class Conditioned(LatentVariableModel):
     """q(v | c) of a conditional VAE with c held: one c for all, or one for each row of a batch.
 
-    The parameters are the conditional model's: training one trains the other.
+    Latents are standard normal numbers, those of a learned prior minus its mean in units of its sigma at c. The
+    parameters are the conditional model's: training one trains the other.
     """
 
     kind: ClassVar[str]
@@ -233,7 +240,12 @@ class Conditioned(LatentVariableModel):
         return ConditionalVAE.from_config(config["of"]).at(config["given"])
 
     def encode(self, v: Tensor) -> Posterior:
-        return Posterior.from_outputs(self.model.encoder(self.features(v), self.condition), self.latent)
+        posterior = Posterior.from_outputs(self.model.encoder(self.features(v), self.condition), self.latent)
+        return posterior if self.model.prior is None else self.model.prior.whiten(posterior, self.condition)
+
+    def told(self, z: Tensor) -> Tensor:
+        """What a decoder is shown: latents, of standard normal ones those of the prior at c, and c beside them."""
+        return joined(z if self.model.prior is None else self.model.prior.colour(z, self.condition), self.condition)
 
 
 class ConditionedFactorised(Conditioned, FactorisedModel):
@@ -242,7 +254,7 @@ class ConditionedFactorised(Conditioned, FactorisedModel):
     kind = "factorised-cvae-at"
 
     def decode(self, z: Tensor) -> Tensor:
-        output: Tensor = self.model.decoder(joined(z, self.condition))
+        output: Tensor = self.model.decoder(self.told(z))
         return output
 
 
@@ -253,11 +265,11 @@ class ConditionedAutoregressive(Conditioned):
 
     def log_given(self, v: Tensor, z: Tensor) -> Tensor:
         x = (v > 0).to(z.dtype) * 2 - 1
-        return log_density(self.unit, v, self.model.decoder(x, joined(z, self.condition))).sum(-1)
+        return log_density(self.unit, v, self.model.decoder(x, self.told(z))).sum(-1)
 
     def draw_given(self, z: Tensor, rng: torch.Generator, threshold: bool = False) -> Tensor:
         u = torch.full((len(z), self.n_visible), 0.5, device=z.device)
         decoder = cast(MaskedDecoder, self.model.decoder)
-        x = decoder.drawn(joined(z, self.condition), u if threshold else uniforms(u.shape, rng))
+        x = decoder.drawn(self.told(z), u if threshold else uniforms(u.shape, rng))
         lower, upper = self.unit.values
         return torch.where(x > 0, upper, lower)

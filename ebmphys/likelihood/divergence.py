@@ -54,9 +54,10 @@ def kl_to_exact(target: EnergyModel, beta: float, model: nn.Module) -> float:
     """KL(p || q) in nats, total and not per site, over every configuration of a small target.
 
     p = exp(-beta F) / Z of the target; q the law of an energy model at beta = 1, of a belief net or of a tractable
-    model (``visible_law``), or of a latent variable model (``enumerated_log_law``: exact for one or two latents, up to
-    the tolerance of its nodes for more). Spins and bits may be compared: the upper values correspond. 65,536 states
-    take some hundredths of a second, of a deep machine seconds.
+    model (``visible_law``), or of a latent variable model (``enumerated_log_law``: exact for one or two latents of
+    a factorised conditional, and of small autoregressive ones; an estimate for others). Spins and bits may be
+    compared: the upper values correspond. 65,536 states take some hundredths of a second, of a deep machine
+    seconds.
     Raises ValueError for sizes that differ, above 24 sites, and for units that are not two-valued.
     """
     n = getattr(model, "n_visible", None)

@@ -9,7 +9,8 @@ import torch
 from ebmphys.energies import ferromagnet
 from ebmphys.exact.enumeration import kl_divergence, log_weights, states
 from ebmphys.generators import GENERATORS, VAE, AutoregressiveVAE
-from ebmphys.likelihood import enumerated_log_law, importance_bound, marginal
+from ebmphys.likelihood import enumerated_log_law, importance_bound, log_likelihood, marginal
+from ebmphys.likelihood.latent import _weighted_laws
 from ebmphys.objectives import ELBO
 from ebmphys.rng import generator
 from ebmphys.train import GlobalFlip, LatticeMoves, Training, fit, suited
@@ -73,6 +74,19 @@ def test_the_conditional_law_sums_to_one_for_every_latent():
         assert float(model.log_given(every[:, None], z).logsumexp(0).abs().min()) > 1e-3
 
 
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("latent", [1, 2])
+def test_the_law_of_few_latents_is_the_integral_however_poor_the_encoder(latent, symmetric):
+    model, every = model_of(latent=latent, symmetric=symmetric, strength=2.5), states((-1.0, 1.0), N)
+    law = enumerated_log_law(model)
+    assert float(law.exp().sum()) == pytest.approx(1, abs=1e-4)
+    torch.testing.assert_close(law, log_likelihood(model, every), atol=2e-2, rtol=0)
+    # The control: importance weights of the encoder, which knows nothing of this law.
+    with torch.no_grad():
+        *_, weighted = _weighted_laws(model)
+    assert float((weighted - law).abs().max()) > 0.05
+
+
 @pytest.mark.parametrize("hidden", [(20, 16), (5,), (14, 3, 30)])
 def test_every_decision_of_a_draw_is_at_the_threshold_of_one_pass(hidden):
     """u just below P(+1) gives +1 and just above gives -1, site by site, whatever came before."""
@@ -115,7 +129,8 @@ def test_a_thresholded_draw_takes_the_likelier_value_given_the_sites_before():
         assert not torch.equal(drawn > 0, model.decoder(drawn, z) > 0)
 
 
-def test_the_enumerated_law_is_importance_weighted_and_scatters_around_one():
+def test_the_enumerated_law_of_more_sites_is_importance_weighted_and_scatters_around_one(monkeypatch):
+    monkeypatch.setattr("ebmphys.likelihood.latent._MOST_INTEGRATED", (0, 0))
     model = model_of()
     every = states((-1.0, 1.0), N)
     exact, weighted = marginal(model, every), enumerated_log_law(model, tolerance=1e-2)
