@@ -53,7 +53,7 @@ from tests.benchmarks.machines_large import TEMPERATURES as JUDGED
 
 TEMPERATURES = (1.0, 1.25, 1.5, 1.75, 1.9, 2.0, 2.1, 2.2, 2.25, 2.3, 2.35, 2.4, 2.45, 2.5, 2.6, 2.75, 3.0, 3.5, 4.0)
 PEAK = (2.26, 2.28, 2.3, 2.32, 2.34, 2.36, 2.38, 2.4, 2.42, 2.44)  # where the susceptibility is looked at
-LEARNING_RATE = 2e-3
+LEARNING_RATE, CONDITIONAL_RATE = 2e-3, 6e-3
 # Hidden layers either way, and latents: the freer the network, the less is its latent a straight line in m.
 NETWORKS: dict[str, tuple[tuple[int, ...], int]] = {
     "VAE, linear, 1 latent": ((), 1),
@@ -71,7 +71,7 @@ def cvaes(size: int, rng: torch.Generator) -> dict[str, ConditionalVAE]:
             n, range_, (128,), 16, convolutions=grid, symmetric=True, rng=rng, device="cpu"
         ),
         "CVAE, autoregressive decoder": ConditionalVAE(
-            n, range_, (128,), 4, decoder_hidden=(n,), symmetric=True, rng=rng, device="cpu"
+            n, range_, (128,), 4, decoder_hidden=(512,), symmetric=True, rng=rng, device="cpu"
         ),
     }
 
@@ -152,7 +152,7 @@ def judge(target: Ising, learned: dict[float, Tensor], options: argparse.Namespa
     for name, model in cvaes(target.graph.shape[0], rng).items():
         if options.only not in name:
             continue
-        settings = Training(epochs=10**6, cpu_seconds=options.seconds, learning_rate=LEARNING_RATE)
+        settings = Training(epochs=10**6, batch_size=100, cpu_seconds=options.seconds, learning_rate=CONDITIONAL_RATE)
         moves = [OnVisible(LatticeMoves(target.graph), n)]
         fit_model(model, rows, Conditional(ELBO(rng, warm_up=500)), settings, rng=rng, augment=moves)
         start = time.process_time()
