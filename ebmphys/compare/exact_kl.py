@@ -14,6 +14,11 @@ from ebmphys.dataset import Dataset
 from ebmphys.generators import ConditionalVAE
 from ebmphys.likelihood import kl_to_exact
 
+_NOT_DRAWS = {
+    "threshold": "thresholded configurations are not draws of the model",
+    "correct": "its draws were corrected to the law of the Hamiltonian and are not the model's any more",
+}
+
 
 def model_files(sample: Path, given: Path | None = None) -> dict[float, Path]:
     """The checkpoint that the draws of each temperature came from, as far as they are recorded and still there.
@@ -37,8 +42,9 @@ def model_files(sample: Path, given: Path | None = None) -> dict[float, Path]:
 def kl_of_models(reference: Path, sample: Path, given: Path | None = None) -> dict[float, float | str | HeldBack]:
     """KL(p || q), nats, of the model of a sample file at each temperature; a sentence where it cannot be had."""
     data = Dataset(sample)
-    if data.settings.get("threshold"):
-        return dict.fromkeys(data.temperatures.tolist(), "thresholded configurations are not draws of the model")
+    for setting, reason in _NOT_DRAWS.items():
+        if data.settings.get(setting):
+            return dict.fromkeys(data.temperatures.tolist(), reason)
     files = model_files(sample, given)
     target = build_hamiltonian(Dataset(reference).model)
     found: dict[float, float | str | HeldBack] = {}

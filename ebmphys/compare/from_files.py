@@ -11,6 +11,7 @@ import numpy as np
 from ebmphys import __version__
 from ebmphys.checkpoint import load
 from ebmphys.compare.comparison import Comparison, assemble
+from ebmphys.compare.ensemble import same_temperature
 from ebmphys.compare.exact_kl import digest, kl_of_models, model_files
 from ebmphys.compare.files import read_ensembles
 from ebmphys.dataset import Dataset
@@ -33,17 +34,25 @@ def compare_files(
     unknown = sorted(set(given) - set(names[1:]))
     if unknown:
         raise ValueError(f"no sample named {', '.join(unknown)}: there are {', '.join(names[1:])}")
-    kls, notes = {}, []
+    kls, notes = {}, _repeated(names, [base, *others])
+    if len({tuple(_shared(base, path)) for path in others}) > 1:
+        notes.append("samples have different temperatures: the ranking is by the mean over those that each one has")
     for name, path in zip(names[1:], others, strict=True):
         kls[name] = kl_of_models(base, path, Path(given[name]) if name in given else None)
     for name, path in zip(names, [base, *others], strict=True):
         data = Dataset(path)
         if data.model != Dataset(base).model:
             notes.append(f"{name}: made with another Hamiltonian than the reference; energies are by the reference's")
+        if left := _only_in(data.temperatures.tolist(), Dataset(base).temperatures.tolist()):
+            notes.append(f"{name}: T = {', '.join(f'{t:.4g}' for t in left)} not in the reference, and left out")
         if data.settings.get("verb") == "import":
             notes.append(f"{name}: imported, so exact values are those of the Hamiltonian that import was told")
         if any(digest(base) in load(p).provenance.get("inputs", {}).values() for p in model_files(path).values()):
             notes.append(f"{name}: its model learned from the reference itself, so a memoriser would look good")
+        if data.settings.get("correct"):
+            notes.append(f"{name}: a Metropolis chain of the Hamiltonian that a model proposes to, so right by itself")
+        if data.settings.get("threshold"):
+            notes.append(f"{name}: the likeliest configurations of a model, which are not draws of it")
         if data.unit == "gaussian":
             notes.append(f"{name}: values are real numbers, not spins; every observable takes them as they are")
         if not data.complete:
@@ -71,6 +80,25 @@ def training_histories(
             if history := load(source).history:
                 found[name if len(set(files.values())) == 1 else f"{name}, T = {temperature:.4g}"] = history
     return found
+
+
+def _only_in(some: Sequence[float], others: Sequence[float]) -> list[float]:
+    return [t for t in some if not any(same_temperature(t, other) for other in others)]
+
+
+def _shared(reference: Path, sample: Path) -> list[float]:
+    """Temperatures of the reference that the sample has."""
+    own, there = (Dataset(path).temperatures.tolist() for path in (sample, reference))
+    return [t for t in there if t not in _only_in(there, own)]
+
+
+def _repeated(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
+    """What is compared with itself, in words."""
+    first: dict[str, str] = {}
+    pairs = [(name, first.setdefault(digest(path), name)) for name, path in zip(names, paths, strict=True)]
+    return [
+        f"{name}: the same draws as {other}, so that they agree says nothing" for name, other in pairs if name != other
+    ]
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

@@ -63,7 +63,7 @@ def _told(v: Tensor, temperature: float) -> Tensor:
 def _averaged(model: ConditionalVAE, objective: Objective, lessons: Mapping[float, Lesson]) -> dict[str, Monitor]:
     """The monitors of the law at each temperature, averaged over temperatures."""
     each = [
-        suited(model.at(t), objective, lesson.held, lesson.target, lesson.beta, lesson.chains)
+        suited(model.at(t), objective, lesson.held, lesson.law, lesson.beta, lesson.chains)
         for t, lesson in lessons.items()
     ]
     names = [name for name in each[0] if all(name in found for found in each)]

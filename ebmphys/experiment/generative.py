@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from ebmphys.checkpoint import Model
+from ebmphys.energies import Ising
 from ebmphys.experiment.choice import Choice
 from ebmphys.experiment.lesson import Lesson
 from ebmphys.experiment.settings import Flag, Layers
@@ -95,7 +96,9 @@ class Generative(Choice, group="Models without chains"):
         return _LATENT[self.model] if self.latent is None else self.latent
 
     def symmetry(self, lesson: Lesson) -> bool:
-        """Whether the Z2 symmetry is built in."""
+        """Whether the Z2 symmetry is built in. Raises ValueError where the Hamiltonian of the data has not got it."""
+        if self.symmetric and isinstance(lesson.target, Ising) and bool(lesson.target.fields.any()):
+            raise ValueError("--symmetric: the Hamiltonian of these data has a field, and with it no Z2 symmetry")
         return lesson.even if self.symmetric is None else self.symmetric
 
 

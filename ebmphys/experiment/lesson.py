@@ -24,9 +24,10 @@ Stream = tuple[int, tuple[str, ...]]  # a seed and a path of names
 class Lesson:
     """Data to learn and data held back, (n, n_visible); the symmetries that may be used; streams of random numbers.
 
-    ``chains``: how many Markov chains the data held back are of, rows in the order (draw, chain).
-    ``target`` is the law of the data at inverse temperature ``beta``, ``lattice`` its lattice, where they are known;
-    ``uniform``: whether its couplings and fields are the same everywhere.
+    ``chains``: how many Markov chains the data held back are of, rows in the order (draw, chain). ``target`` is the
+    Hamiltonian that the data were made for, ``beta`` its inverse temperature, ``lattice`` its lattice, where they
+    are known; ``uniform``: whether its couplings and fields are the same everywhere. ``learned``: whether the data
+    are not draws of it but of a model that was fitted to them.
     """
 
     learn: Tensor
@@ -36,6 +37,7 @@ class Lesson:
     target: EnergyModel | None
     lattice: Lattice | None
     uniform: bool
+    learned: bool
     beta: float
     stream: Stream
     device: torch.device
@@ -44,6 +46,11 @@ class Lesson:
     @property
     def n_visible(self) -> int:
         return self.learn.shape[-1]
+
+    @property
+    def law(self) -> EnergyModel | None:
+        """The target where the data are draws of it."""
+        return None if self.learned else self.target
 
     @property
     def even(self) -> bool:
@@ -72,7 +79,9 @@ def prepare(
     learn, held = split_chains(
         data, source.chains, validation, generator(stream[0], *stream[1], "split", device=device)
     )
-    known = symmetries == "all" or (symmetries == "auto" and source.settings.get("verb") != "import")
+    verb, corrected = source.settings.get("verb"), source.settings.get("correct")
+    learned = verb == "sample" and not corrected
+    known = symmetries == "all" or (symmetries == "auto" and verb != "import" and not learned)
     graph = hamiltonian.graph if isinstance(hamiltonian, Ising) else None
     return Lesson(
         learn=learn,
@@ -82,6 +91,7 @@ def prepare(
         target=hamiltonian if isinstance(hamiltonian, EnergyModel) else None,
         lattice=graph if isinstance(graph, Lattice) else None,
         uniform=isinstance(hamiltonian, Ising) and is_uniform(hamiltonian),
+        learned=learned,
         beta=1 / temperature,
         stream=stream,
         device=device,

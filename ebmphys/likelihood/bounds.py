@@ -40,9 +40,12 @@ def bound_curve(
 
     v: (n, n_visible), data that the model was not trained on. Two repeats tell the error, since the noise of n
     configurations is averaged over: error^2 = sum_v Var_v / (repeats n^2).
-    Raises ValueError for data of another shape, no draws, fewer than 2 repeats or configurations.
+    Raises ValueError for models without latents, data of another shape, no draws, fewer than 2 repeats or
+    configurations.
     Source: Burda, Grosse and Salakhutdinov (2016), whose theorem the order is.
     """
+    if not isinstance(model, LatentVariableModel):
+        raise ValueError(f"a {type(model).__name__} has no such bounds: take a vae, or a cvae at a condition, .at(c)")
     if v.ndim != 2 or v.shape[-1] != model.n_visible or len(v) < 2:
         raise ValueError(f"a curve needs two or more rows of {model.n_visible} sites, got shape {tuple(v.shape)}")
     if not draws or repeats < 2:

@@ -100,8 +100,9 @@ def neural_importance_sampling(
     target's energy, or its free energy where it has hidden sites. ``observe``: functions of visible configurations in
     the target's values, (n, n_visible) -> (n, ...), evaluated a few thousand draws at a time; energy_per_site and
     magnetization unless told, of targets without hidden sites.
-    Raises ValueError for fewer than 2 draws, sizes or units that do not fit, a beta that is negative or not finite, and
-    weights that are not numbers. Source: K. Nicoli et al. (2020), Phys. Rev. E 101, 023304.
+    Raises ValueError for models without an exact log q, fewer than 2 draws, sizes or units that do not fit, a beta
+    that is negative or not finite, and weights that are not numbers. Source: K. Nicoli et al. (2020), Phys. Rev. E
+    101, 023304.
     """
     check_beta(beta)
     _check(model, target, draws)
@@ -144,6 +145,8 @@ def _as_target(v: Tensor, target: EnergyModel) -> Tensor:
 
 
 def _check(model: TractableModel, target: EnergyModel, draws: int) -> None:
+    if not isinstance(model, TractableModel):
+        raise ValueError(f"importance weights need log q of each draw, which is not known of a {type(model).__name__}")
     if draws < 2:
         raise ValueError(f"importance sampling needs 2 or more draws, got {draws}")
     if model.n_visible != target.n_visible:

@@ -22,8 +22,11 @@ def log_partition(model: EnergyModel, beta: float = 1.0) -> float:
     side with fewer units (visible or hidden, two-valued, up to 24), so that Gaussian visible units work too.
     Deep machines: over the states of one hidden layer after the other, whatever the visible units are.
     Larger Ising models: by transfer matrix or Kaufman's closed form where ``exact_values`` knows one.
-    Raises ValueError where no exact way is left (``ais`` estimates), or beta is negative or not finite.
+    Raises ValueError for what is no energy, where no exact way is left (``ais`` estimates), or beta is negative or not
+    finite.
     """
+    if not isinstance(model, EnergyModel):
+        raise ValueError(f"log Z is that of an energy: a {type(model).__name__} has none, or a law that is normalised")
     if isinstance(model, DeepBoltzmannMachine) and not model.sums_out_hidden:
         return _layer_by_layer(model, beta)
     ways = [side for side in _sides(model) if len(side.visible_unit.values) == 2 and side.n_visible <= MOST_SITES]

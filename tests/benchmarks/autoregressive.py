@@ -5,8 +5,8 @@ python -m tests.benchmarks.autoregressive --energy --seconds 60
 
 KL(p || q) along the training and at its end, by enumeration at L = 4, else <q/p - 1 - log(q/p)> over fresh draws of p
 (the mean of log p/q with a control variate whose average is zero); then that of the law averaged over symmetries. Of
-the models' own draws u, c, |m| and the effective share of their weights. ``--energy``: trained on the energy alone,
-with the relative error of F_q.
+the models' own draws u, c, |m|, as they are and with their importance weights, and the effective share of these.
+``--energy``: trained on the energy alone, with the relative error of F_q.
 """
 
 from __future__ import annotations
@@ -92,6 +92,8 @@ def judged(model: TractableModel, target: Ising, draws: int, *path: str | int) -
     weighed = neural_importance_sampling(model, target, BETA_C, draws, generator(0, "weighed", *path, device="cpu"))
     names = {"u": "energy_per_site", "c": "specific_heat", "|m|": "abs_magnetization"}
     each = "  ".join(f"{short} {found[n].value:.4f} +- {found[n].error:.4f}" for short, n in names.items())
+    right = weighed.summary()
+    each += "; weighed " + "  ".join(f"{k} {right[n].value:.4f} +- {right[n].error:.4f}" for k, n in names.items())
     return f"{each}  ESS {weighed.share:.4f}  {rate:.0f} draws/s"
 
 

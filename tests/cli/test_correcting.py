@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from ebmphys.checkpoint import load
 from ebmphys.cli.verbs import main
 from ebmphys.dataset import Dataset, Writer
 from ebmphys.energies import ferromagnet
@@ -115,3 +116,17 @@ def test_what_cannot_be_corrected_is_one_line(made, tmp_path, capsys, model, opt
     assert main(line.split()) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and all(word in said for word in words) and not (tmp_path / "m.h5").exists()
+
+
+def test_what_a_model_drew_is_not_taken_for_draws_of_the_hamiltonian(poor, tmp_path):
+    run(f"sample --model {poor} --draws 20 --chains 20 --out {tmp_path}/m.h5")
+    run(f"sample --model {poor} --draws 20 --chains 20 --out {tmp_path}/c.h5 --correct")
+    last = {}
+    for name in ("m", "c"):
+        out = tmp_path / f"{name}.pt"
+        run(f"fit --model made --hidden 6 --epochs 2 --data {tmp_path}/{name}.h5 --out {out}")
+        stored = load(out, "cpu")
+        last[name] = set(stored.history[-1]), stored.config["symmetric"]
+    assert "kl" in last["c"][0] and last["c"][1] is True
+    assert not {"kl", "kl_estimate"} & last["m"][0] and "log_likelihood" in last["m"][0]
+    assert last["m"][1] is False

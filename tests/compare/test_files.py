@@ -95,6 +95,38 @@ def test_a_model_that_cannot_be_enumerated_says_why(draw, reference, tmp_path):
     assert "9" in entry.reason
 
 
+@pytest.mark.parametrize(("setting", "words"), [("correct", "right by itself"), ("threshold", "not draws of it")])
+def test_draws_that_are_not_the_models_own_are_told(draw, reference, tmp_path, setting, words):
+    rbm = RBM(16, 3, rng=generator(1, device="cpu"), scale=1.0, device="cpu")
+    save(tmp_path / "rbm.pt", Checkpoint(rbm.config, dict(rbm.state_dict())))
+    made, provenance = [draw("s", 3, temperature=3.0)], {"models": ["rbm.pt"]}
+    path = write(tmp_path / "s.h5", made, provenance=provenance, settings={"verb": "sample", setting: True})
+    table = compare_files(reference, [path])
+    assert table.exact_kl[0].value is None and "model" in table.exact_kl[0].reason
+    assert any(words in warning for warning in table.notes)
+    own = write(tmp_path / "own.h5", made, provenance=provenance, settings={"verb": "sample", setting: False})
+    table = compare_files(reference, [own])
+    assert table.exact_kl[0].value is not None and not any(words in warning for warning in table.notes)
+
+
+def test_temperatures_that_are_left_out_or_differ_are_told(draw, reference, tmp_path):
+    one = write(tmp_path / "one.h5", [draw("s", 3, temperature=3.0), draw("s", 4, temperature=2.75)])
+    two = write(tmp_path / "two.h5", [draw("s", 5, temperature=2.0), draw("s", 6, temperature=3.0)])
+    alone, both = compare_files(reference, [one]).notes, compare_files(reference, [one, two]).notes
+    assert any("one: T = 2.75 not in the reference" in note for note in alone)
+    assert any("different temperatures" in note for note in both)
+    for notes in (alone, compare_files(reference, [two]).notes, compare_files(reference, [two, two]).notes):
+        assert not any("different temperatures" in note for note in notes)
+    assert not any("not in the reference" in note for note in compare_files(reference, [two]).notes)
+
+
+def test_a_file_that_is_compared_with_itself_is_told(draw, reference, tmp_path):
+    path = write(tmp_path / "s.h5", [draw("s", 3, temperature=3.0)])
+    assert any("the same draws" in warning for warning in compare_files(reference, [reference]).notes)
+    assert any("the same draws" in warning for warning in compare_files(reference, [path, path]).notes)
+    assert not any("the same draws" in warning for warning in compare_files(reference, [path]).notes)
+
+
 def test_files_that_do_not_fit_are_refused(draw, reference, tmp_path):
     elsewhere = write(tmp_path / "cold.h5", [draw("s", 1, temperature=1.0)])
     with pytest.raises(ValueError, match="none in common"):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ebmphys import figures
+from ebmphys.generators import MADE
 from ebmphys.likelihood import bound_curve, log_likelihood
 from tests.likelihood.builders import rng, vae
 
@@ -89,3 +90,8 @@ def test_bad_input_is_refused():
             bound_curve(model, v, rng(), **options)
     with pytest.raises(ValueError, match="1 or more draws"):
         bound_curve(model, v, rng(), (0,))
+
+
+def test_a_model_without_latents_is_refused():
+    with pytest.raises(ValueError, match="a MADE has no such bounds"):
+        bound_curve(MADE(4, (3,), device="cpu"), torch.ones(3, 4), rng("x"))

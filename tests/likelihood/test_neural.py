@@ -9,7 +9,7 @@ import torch
 from ebmphys.energies import Ising, ferromagnet
 from ebmphys.exact import Strip, expectation, joint_law, log_partition
 from ebmphys.exact.enumeration import log_weights
-from ebmphys.generators import BernoulliMixture, TractableModel
+from ebmphys.generators import VAE, BernoulliMixture, TractableModel
 from ebmphys.lattice import Lattice
 from ebmphys.likelihood import NeuralEstimate, neural_importance_sampling, visible_law
 from ebmphys.observables import binder_cumulant, energy_per_site, magnetization, specific_heat, susceptibility
@@ -194,3 +194,8 @@ def test_bad_input_is_refused():
         broken.log_weights[0] = math.nan
     with pytest.raises((ValueError, RuntimeError)):
         neural_importance_sampling(broken, TARGET, BETA, 100, rng())
+
+
+def test_a_model_without_an_exact_law_is_refused():
+    with pytest.raises(ValueError, match="need log q of each draw, which is not known of a VAE"):
+        neural_importance_sampling(VAE(4, (3,), 1, device="cpu"), ferromagnet((2, 2), device="cpu"), 0.4, 10, rng("x"))

@@ -8,6 +8,7 @@ import torch
 from ebmphys.energies import DeepBoltzmannMachine, Ising, ferromagnet
 from ebmphys.exact.enumeration import log_partition as visible_sum
 from ebmphys.exact.enumeration import states
+from ebmphys.generators import MADE
 from ebmphys.lattice import Lattice
 from ebmphys.likelihood import log_likelihood, log_partition
 from ebmphys.units import Bit, Gaussian, Potts, Spin
@@ -106,3 +107,8 @@ def test_what_cannot_be_had_is_refused():
         log_likelihood(ising, spins[:, :8])
     with pytest.raises(ValueError, match="estimate it by ais"):
         log_partition(multivalued_models()["rbm potts-potts"])
+
+
+def test_what_has_no_partition_function_is_refused():
+    with pytest.raises(ValueError, match="log Z is that of an energy"):
+        log_partition(MADE(4, (3,), device="cpu"))
