@@ -2,15 +2,9 @@
 
 from ebmphys.latent.encoding import Codes, codes, odd_means
 from ebmphys.latent.meaning import Correlations, correlations
-from ebmphys.latent.order import (
-    FiniteSize,
-    OrderCurve,
-    Peak,
-    critical_from_sizes,
-    order_curve,
-    susceptibility_peak,
-)
+from ebmphys.latent.order import OrderCurve, order_curve
 from ebmphys.latent.paths import Path, interpolation, traversal
+from ebmphys.latent.peak import FiniteSize, Peak, critical_from_sizes, susceptibility_peak
 from ebmphys.latent.use import ACTIVE, Aggregate, LatentUse, aggregate, latent_use
 
 __all__ = [
