@@ -45,7 +45,7 @@ def test_every_block(folder, monkeypatch):
     monkeypatch.chdir(folder)
     examples = list(DOCUMENT.examples())
     fences = re.findall(r"^```\w+$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
-    assert len(examples) == len(fences) == 9
+    assert len(examples) == len(fences) == 10
     for example in examples:
         example.evaluate()
     assert (folder / "data/report-4/report.html").exists()

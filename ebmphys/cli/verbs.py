@@ -48,7 +48,11 @@ def _verb(
     """Make a command of a settings class: its fields are the flags, its docstring the help."""
 
     def command(*, values: Any, as_json: Any = False) -> None:
-        result = work(values)
+        before = ex.stamps(values)
+        try:
+            result = work(values)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(ex.after_interruption(values, before)) from None
         if as_json:
             sys.stdout.write(json.dumps(result, indent=1, allow_nan=False, default=str) + "\n")
         else:
@@ -80,8 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         app(sys.argv[1:] if arguments is None else arguments, exit_on_error=False, print_error=False)
         return 0
-    except KeyboardInterrupt:
-        return _fail("interrupted: what is complete is kept, and the same command with --resume goes on", INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        return _fail(str(stop) or "interrupted", INTERRUPTED)
     except CycloptsError as error:
         return _fail(_said(error))
     except SettingsError as error:

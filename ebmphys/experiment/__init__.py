@@ -6,6 +6,7 @@ from ebmphys.experiment.fitting import Fit, fit_model
 from ebmphys.experiment.generate import Generate, generate
 from ebmphys.experiment.importing import Import, import_files
 from ebmphys.experiment.info import Info, info
+from ebmphys.experiment.interrupted import after_interruption, stamps
 from ebmphys.experiment.known import Exact, exact
 from ebmphys.experiment.recipe import Run, run
 from ebmphys.experiment.sampling import Sample, sample
@@ -22,6 +23,7 @@ __all__ = [
     "Run",
     "Sample",
     "Settings",
+    "after_interruption",
     "bench",
     "compare",
     "complaint",
@@ -32,4 +34,5 @@ __all__ = [
     "info",
     "run",
     "sample",
+    "stamps",
 ]

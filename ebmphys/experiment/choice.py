@@ -40,9 +40,10 @@ class Choice(Settings, group="Which model"):
     the temperature cvae), a mixture, a network with an exact likelihood (made, pixelcnn, frontier), a diffusion, a
     gan."""
     objective: ObjectiveName | None = None
-    """The likelihood (default, or the bound of it that the model has), the pseudo-likelihood (bm, rbm, neural), for a
-    vae or cvae the elbo (default) or the importance-weighted bound (iwae); free-energy learns a made, pixelcnn or
-    frontier from the Hamiltonian and temperature of the file alone, its configurations being looked at only."""
+    """The likelihood (default of bm, rbm, dbm, neural, made, pixelcnn and frontier), the pseudo-likelihood (bm, rbm,
+    neural), for a vae or cvae the elbo (default) or the importance-weighted bound (iwae); free-energy learns a made,
+    pixelcnn or frontier from the Hamiltonian and temperature of the file alone, its configurations being looked at
+    only. The others have one objective, which is not to be named."""
     hidden: Layers | None = None
     """Hidden units: of a bm (default none) or rbm (64) one number; layers of a dbm or dbn (64,64), of the networks of a
     neural energy (64,64), ae or dae (64), vae or cvae (128,128), made (256,256), frontier (64,64), diffusion (256,256)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ebmphys.compare import compare_files, training_histories, write_table
 from ebmphys.experiment.provenance import hashes
-from ebmphys.experiment.settings import Files, Flag, Settings
+from ebmphys.experiment.settings import Files, Flag, Settings, check_apart
 from ebmphys.report import write_report
 
 OUTPUTS = ("table.json", "table.csv", "report.html")
@@ -25,15 +25,22 @@ class Compare(Settings):
     force: Flag = False
     """Replace an earlier comparison in that folder."""
 
+    def inputs(self) -> list[Path]:
+        return [self.reference, *self.sample]
+
+    def written(self) -> list[Path]:
+        return [self.out / name for name in OUTPUTS]
+
 
 def compare(settings: Compare) -> dict[str, Any]:
     """Compare, write everything, and return the table.
 
     Raises FileExistsError where the folder holds a comparison already, ValueError for files that do not fit together.
     """
-    there = [name for name in OUTPUTS if (settings.out / name).exists()]
+    check_apart(settings)
+    there = [path for path in settings.written() if path.exists()]
     if there and not settings.force:
-        raise FileExistsError(f"{settings.out / there[0]} exists already: give --force to replace the comparison")
+        raise FileExistsError(f"{there[0]} exists already: give --force to replace the comparison")
     if settings.out.exists() and not settings.out.is_dir():
         raise FileExistsError(f"{settings.out} is a file, a folder is to be written")
     comparison = compare_files(settings.reference, settings.sample)

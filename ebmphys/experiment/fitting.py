@@ -15,12 +15,13 @@ from ebmphys.energies import BoltzmannMachine
 from ebmphys.experiment.belief_net import fit_belief_net
 from ebmphys.experiment.conditional import fit_conditional
 from ebmphys.experiment.generative_fitting import fit_generative
+from ebmphys.experiment.layers import layer_file
 from ebmphys.experiment.learning import build_objective
 from ebmphys.experiment.lesson import Lesson, prepare
 from ebmphys.experiment.machines import build_machine
 from ebmphys.experiment.pretraining import fit_pretrained
 from ebmphys.experiment.provenance import provenance
-from ebmphys.experiment.settings import Temperatures, check_output, place
+from ebmphys.experiment.settings import Temperatures, check_apart, check_output, place
 from ebmphys.experiment.starts import start_from
 from ebmphys.experiment.training import Outcome, Teaching, train
 from ebmphys.experiment.usage import MACHINES
@@ -56,6 +57,14 @@ class Fit(Teaching):
             raise ValueError(f"several temperatures need {PLACEHOLDER} in --out, such as rbm-{PLACEHOLDER}.pt")
         return {t: self.out.with_name(self.out.name.replace(PLACEHOLDER, f"{t:g}")) for t in chosen}
 
+    def inputs(self) -> list[Path]:
+        return [self.data]
+
+    def written(self) -> list[Path]:
+        """The models, and the layers that some are made of on the way."""
+        outs = dict.fromkeys(self.outputs().values())
+        return [path for out in outs for path in (out, *(layer_file(out, n) for n in range(len(self.layers) + 1)))]
+
 
 def fit_model(settings: Fit) -> dict[str, Any]:
     """Fit one model a temperature; what each reached.
@@ -63,8 +72,12 @@ def fit_model(settings: Fit) -> dict[str, Any]:
     Raises FileNotFoundError, FileExistsError and ValueError, before anything is trained.
     """
     outputs = settings.outputs()
+    check_apart(settings)
+    source = Dataset(settings.data)
+    if not source.draws:
+        raise ValueError(f"{settings.data} holds 0 complete draws: nothing to learn from yet")
     for temperature, out in outputs.items():
-        Dataset(settings.data).energy(temperature)
+        source.energy(temperature)
         if not (settings.resume and out.exists()):
             check_output(out, settings.force)
     if settings.model == "cvae":
@@ -76,13 +89,14 @@ def _fit_one(settings: Fit, temperature: float, out: Path) -> dict[str, Any]:
     lesson = _lesson(settings, temperature, {"temperature": temperature})
     if settings.invariant and lesson.lattice is not None and not lesson.uniform:
         raise ValueError("--invariant is for data whose couplings are the same everywhere: these have no translations")
-    return {"out": str(out), "temperature": temperature} | _reached(_fitter(settings)(settings, lesson, out), out)
+    outcome = _fitter(settings)(settings, lesson, out)
+    return {"out": str(out), "temperature": temperature} | _reached(settings, outcome, out)
 
 
 def _fit_together(settings: Fit, temperatures: list[float]) -> dict[str, Any]:
     lessons = {t: _lesson(settings, t, {"temperatures": temperatures}) for t in temperatures}
     outcome = fit_conditional(settings, lessons, settings.out)
-    return {"out": str(settings.out), "temperatures": temperatures} | _reached(outcome, settings.out)
+    return {"out": str(settings.out), "temperatures": temperatures} | _reached(settings, outcome, settings.out)
 
 
 def _lesson(settings: Fit, temperature: float, learned: dict[str, Any]) -> Lesson:
@@ -99,8 +113,11 @@ def _lesson(settings: Fit, temperature: float, learned: dict[str, Any]) -> Lesso
     )
 
 
-def _reached(outcome: Outcome, out: Path) -> dict[str, Any]:
+def _reached(settings: Fit, outcome: Outcome, out: Path) -> dict[str, Any]:
     history, warnings, seconds = outcome
+    source = Dataset(settings.data)
+    if not source.complete:
+        warnings = [f"{settings.data}: {source.draws} of {source.draws_planned} planned draws are complete", *warnings]
     last = {name: value for name, value in history[-1].items() if name != "loss"} if history else {}
     return {
         "stopped": history.stopped,

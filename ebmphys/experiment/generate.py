@@ -13,7 +13,8 @@ from ebmphys.energies import Ising, satisfying_spins
 from ebmphys.experiment.collect import block_of, collect
 from ebmphys.experiment.hamiltonian import Hamiltonian, ordering_temperature
 from ebmphys.experiment.pilot import Plan, candidates, pilot
-from ebmphys.experiment.provenance import provenance, same_device
+from ebmphys.experiment.provenance import provenance
+from ebmphys.experiment.resuming import reopened
 from ebmphys.experiment.sampler_names import PACKED, SAMPLERS, Name
 from ebmphys.experiment.settings import Device, Flag, Temperatures, check_output, place
 from ebmphys.experiment.sources import MarkovChains
@@ -67,6 +68,9 @@ class Generate(Hamiltonian):
             raise ValueError("give --draws (of each chain) or --independent (of each temperature), not both")
         return self
 
+    def written(self) -> list[Path]:
+        return [self.out]
+
     @property
     def piloted(self) -> bool:
         """Whether a pilot run decides what is not given."""
@@ -99,7 +103,7 @@ def generate(settings: Generate) -> dict[str, Any]:
     device = place("cpu" if settings.device == "auto" and settings.sampler in PACKED else settings.device)
     model, lattice, what = settings.ising(device), settings.lattice(), settings.what()
     if settings.resume and settings.out.exists():
-        writer = _resumed(settings, device)
+        writer = reopened(settings.out, {"verb": "generate", **what}, device, free=("block",))
         stored = writer.header.provenance.get("plan")
         plan = Plan.read(stored) if stored else None
     else:
@@ -147,23 +151,6 @@ def _plan(settings: Generate, model: Ising) -> Plan:
     return pilot(
         names, model, settings.temperatures, chains, settings.seed, lambda begun: _start(begun, model, settings)
     )
-
-
-def _resumed(settings: Generate, device: torch.device) -> Writer:
-    writer = Writer.resume(settings.out)
-    if not same_device(writer.header.provenance, device):
-        writer.close()
-        raise ValueError(f"{settings.out} cannot be resumed on {device.type}: it was begun on another device")
-    theirs, mine = dict(writer.header.settings), settings.what()
-    theirs.pop("verb", None)
-    theirs["block"] = mine["block"]
-    for name in mine.keys() | theirs.keys():
-        if mine.get(name) != theirs.get(name):
-            writer.close()
-            raise ValueError(
-                f"{settings.out} cannot be resumed: {name} was {theirs.get(name)!r} there and is {mine.get(name)!r} now"
-            )
-    return writer
 
 
 def _start(chains: Chains, model: Ising, settings: Generate) -> None:

@@ -19,6 +19,7 @@ from ebmphys.experiment.settings import (
     Settings,
     Size,
     Temperatures,
+    check_apart,
     check_output,
     parse_size,
     parse_temperatures,
@@ -56,12 +57,20 @@ class Import(Settings):
     force: Flag = False
     """Replace the output if it exists."""
 
+    def inputs(self) -> list[Path]:
+        return [*self.files]
+
+    def written(self) -> list[Path]:
+        return [self.out]
+
 
 def import_files(settings: Import) -> dict[str, Any]:
     """Read, check, measure and write; the summary of what came in.
 
-    Raises ValueError for files that do not fit together or rows that do not divide into the chains.
+    Raises ValueError for files that do not fit together, an output that is one of them, or rows that do not divide into
+    the chains.
     """
+    check_apart(settings)
     check_output(settings.out, settings.force)
     shape = None if settings.size is None else parse_size(settings.size)
     files = [load_foreign(path, shape=shape, key=settings.key) for path in settings.files]

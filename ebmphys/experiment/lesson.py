@@ -76,9 +76,9 @@ def prepare(
     hamiltonian = None if source.model is None else build(source.model).to(device)
     # A Gaussian unit sees spins as -1 and +1.
     data = source.x(temperature, unit=unit if unit in ("spin", "bit") else None, device=device)
-    learn, held = split_chains(
-        data, source.chains, validation, generator(stream[0], *stream[1], "split", device=device)
-    )
+    # Not of the fit's own stream: whatever the model, the same rows are held back, so that likelihoods compare.
+    split = generator(stream[0], "held back", f"{temperature:.9g}", device=device)
+    learn, held = split_chains(data, source.chains, validation, split)
     verb, corrected = source.settings.get("verb"), source.settings.get("correct")
     learned = verb == "sample" and not corrected
     known = symmetries == "all" or (symmetries == "auto" and verb != "import" and not learned)

@@ -76,6 +76,8 @@ def steps_of(path: Path) -> list[tuple[str, Step]]:
                 found.append((verb, kind(**table)))
             except ValidationError as error:
                 raise ValueError(f"{path}, {verb} {number}: {complaint(error)}") from None
+            if found[-1][1].out.resolve() == path.resolve():
+                raise ValueError(f"{path}, {verb} {number}: --out is the recipe itself: give it another name")
     if not found:
         raise ValueError(f"{path} has no steps: it needs tables named {', '.join(_VERBS)}")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from ebmphys.energies import EnergyModel
 from ebmphys.experiment.collect import block_of, collect
 from ebmphys.experiment.correcting import corrected_chains, importance
 from ebmphys.experiment.fitted import Fitted, read_models
-from ebmphys.experiment.provenance import hashes, provenance, same_device
+from ebmphys.experiment.provenance import provenance
+from ebmphys.experiment.resuming import reopened
 from ebmphys.experiment.sampler_names import suited_sampler
-from ebmphys.experiment.settings import Device, Files, Flag, Settings, Temperatures, check_output, place
+from ebmphys.experiment.settings import Device, Files, Flag, Settings, Temperatures, check_apart, check_output, place
 from ebmphys.experiment.sources import IndependentDraws, MarkovChains, Source
 from ebmphys.experiment.summary import summary
 from ebmphys.generators import DeepBeliefNet, IndependentModel, LatentVariableModel
@@ -61,6 +63,12 @@ class Sample(Settings):
     quiet: Flag = False
     """No progress bar."""
 
+    def inputs(self) -> list[Path]:
+        return [*self.model]
+
+    def written(self) -> list[Path]:
+        return [self.out]
+
     @property
     def steps(self) -> dict[str, int]:
         """thin and burn_in, as they were given or by default."""
@@ -74,8 +82,10 @@ class Sample(Settings):
 def sample(settings: Sample) -> dict[str, Any]:
     """Draw from each model; the summary of what came out.
 
-    Raises FileNotFoundError, FileExistsError and ValueError for models that do not belong in one file.
+    Raises FileNotFoundError, FileExistsError and ValueError for models that do not belong in one file or settings that
+    they have no use for, before a file is made.
     """
+    check_apart(settings)
     device = place(settings.device)
     models = read_models(settings.model, settings.temperatures, device)
     paths = list(dict.fromkeys(fitted.path for fitted in models))
@@ -86,11 +96,7 @@ def sample(settings: Sample) -> dict[str, Any]:
     source = _source(settings, models, hamiltonian, device)
     what = {"verb": "sample", **settings.what()}
     if settings.resume and settings.out.exists():
-        writer = Writer.resume(settings.out)
-        same = writer.header.settings == what and writer.header.provenance.get("inputs") == hashes(paths)
-        if not (same and same_device(writer.header.provenance, device)):
-            writer.close()
-            raise ValueError(f"{settings.out} cannot be resumed: it was drawn with other settings, models or device")
+        writer = reopened(settings.out, what, device, paths)
     else:
         check_output(settings.out, settings.force)
         visible = models[0].model
@@ -146,6 +152,7 @@ def _source(settings: Sample, models: list[Fitted], hamiltonian: EnergyModel, de
     if energies:
         raise ValueError("models that need chains and models that do not cannot share a file: sample them apart")
     independent = [fitted.model for fitted in models if isinstance(fitted.model, IndependentModel)]
+    _check_independent(settings, independent)
     if settings.threshold:
         return IndependentDraws(independent, settings.chains, rngs, _thresholded)
     top_steps = max(1, settings.steps["burn_in"])
@@ -156,9 +163,20 @@ def _drawn(model: IndependentModel, n: int, rng: torch.Generator, top_steps: int
     return model.draw(n, rng, top_steps) if isinstance(model, DeepBeliefNet) else model.draw(n, rng)
 
 
-def _thresholded(model: IndependentModel, n: int, rng: torch.Generator) -> Tensor:
-    if not isinstance(model, LatentVariableModel):
+def _check_independent(settings: Sample, models: Sequence[IndependentModel]) -> None:
+    """Refuse what would be ignored, or come to light only at the first draw."""
+    if settings.threshold and not all(isinstance(model, LatentVariableModel) for model in models):
         raise ValueError("--threshold is for a vae or cvae")
+    if settings.thin is not None:
+        raise ValueError("--thin is for models that need chains, or --correct: draws of this one are independent")
+    if settings.burn_in is not None and not any(isinstance(model, DeepBeliefNet) for model in models):
+        raise ValueError(
+            "--burn-in is for models that need chains, a belief net, or --correct: draws of this one are independent"
+        )
+
+
+def _thresholded(model: IndependentModel, n: int, rng: torch.Generator) -> Tensor:
+    assert isinstance(model, LatentVariableModel)
     return model.draw(n, rng, threshold=True)
 
 

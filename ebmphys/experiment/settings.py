@@ -36,17 +36,25 @@ class Settings(BaseModel):
         """The settings that decide the outcome, as JSON values: what an output stores and is compared by."""
         return self.model_dump(mode="json", exclude=set(_HOW))
 
+    def inputs(self) -> list[Path]:
+        """The files that the verb reads."""
+        return []
+
+    def written(self) -> list[Path]:
+        """The files that the verb writes. Raises ValueError or OSError where an input that says which is not there."""
+        return []
+
 
 def complaint(error: ValidationError) -> str:
     """What was wrong with the settings, in one line."""
     lines = []
     for fault in error.errors():
-        name = "--" + str(fault["loc"][0]).replace("_", "-") if fault["loc"] else "settings"
+        name = f"--{fault['loc'][0]}: ".replace("_", "-") if fault["loc"] else ""
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             message = "no such setting"
         given = "" if fault["type"] in ("value_error", "missing") else f", got {fault['input']!r}"
-        lines.append(f"{name}: {message[0].lower()}{message[1:]}{given}")
+        lines.append(f"{name}{message[0].lower()}{message[1:]}{given}")
     return "; ".join(lines)
 
 
@@ -124,6 +132,14 @@ def place(device: Device) -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: torch sees no CUDA device here; use auto or cpu")
     return default_device() if device == "auto" else torch.device(device)
+
+
+def check_apart(settings: Settings) -> None:
+    """Refuse to write over what is read, however the two paths are spelled. Raises ValueError."""
+    inputs = {path.resolve() for path in settings.inputs()}
+    for path in settings.written():
+        if path.resolve() in inputs:
+            raise ValueError(f"the output {path} is one of the inputs: give --out another name")
 
 
 def check_output(out: Path, force: bool) -> None:

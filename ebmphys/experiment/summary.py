@@ -83,17 +83,22 @@ def _row(data: Dataset, temperature: float, model: Model | None) -> dict[str, An
     moving = [series for series in watched if series.var() > 0]
     tau = max((tau_int(series).value for series in moving), default=None)
     row |= {"tau_int": _number(tau), "n_effective": None if tau is None else _number(energy.size / (2 * tau))}
-    doubts = [found[name].warning for name in QUANTITIES] + (
-        [] if tau is None else _doubts(data, temperature, moving, tau)
-    )
+    doubts = _of_the_model(data, temperature) + [found[name].warning for name in QUANTITIES]
+    doubts += [] if tau is None else _doubts(data, moving, tau)
     return row | {"warnings": list(dict.fromkeys(filter(None, doubts)))}
 
 
-def _doubts(data: Dataset, temperature: float, moving: list[np.ndarray], tau: float) -> list[str]:
+def _of_the_model(data: Dataset, temperature: float) -> list[str]:
+    """What speaks against the model that was drawn from, however its draws look."""
     doubts = [doubt for t, doubt in data.provenance.get("doubts", []) if t == temperature]
     doubts += [row["warning"] for row in data.provenance.get("importance", []) if row["temperature"] == temperature]
     if temperature in data.provenance.get("unfinished", []):
         doubts.append("the training of this model was interrupted: fit it with --resume and sample it again")
+    return doubts
+
+
+def _doubts(data: Dataset, moving: list[np.ndarray], tau: float) -> list[str]:
+    doubts: list[str] = []
     if not data.provenance.get("plan", {}).get("resolved", True):
         doubts.append("the pilot run gives only a lower bound of tau: draws may depend on each other and on the start")
     settings = data.settings

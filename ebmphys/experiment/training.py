@@ -10,11 +10,12 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ebmphys.checkpoint import load
+from ebmphys.checkpoint import Checkpoint, load
 from ebmphys.experiment.generative_learning import GenerativeLearning
 from ebmphys.experiment.learning import Learning, transforms_of
 from ebmphys.experiment.lesson import Lesson
 from ebmphys.experiment.machines import Machine
+from ebmphys.experiment.resuming import check_same
 from ebmphys.experiment.settings import Device, Flag
 from ebmphys.experiment.usage import ModelName
 from ebmphys.generators import BernoulliMixture
@@ -42,6 +43,8 @@ _RATES: dict[ModelName, float] = {
     "frontier": 6e-3,
     "gan": 1e-3,
 }
+# Of machines whose every parameter learns from all sites at once, and has the less noise in its gradient.
+_INVARIANT_RATES: dict[ModelName, float] = {"rbm": 1e-2, "bm": 2e-2}
 _NATURAL_RATE, _FREE_ENERGY_RATE = 0.1, 4e-3
 _BATCHES: dict[ModelName, int] = {"made": 200, "pixelcnn": 100, "frontier": 100}
 _FREE_ENERGY_BATCH = 200
@@ -64,7 +67,8 @@ class Teaching(GenerativeLearning, Learning, Machine, group="Training"):
     """The optimizer."""
     learning_rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """At the start (default: one that works unattended for the model: rbm and made 0.002, vae and cvae 0.005, pixelcnn
-    and free-energy 0.004, frontier 0.006, gan 0.001, others and autoregressive decoders 0.003)."""
+    and free-energy 0.004, frontier 0.006, gan 0.001, others and autoregressive decoders 0.003; rbm and bm that are
+    --invariant 0.01 and 0.02)."""
     schedule: Literal["constant", "cosine", "linear"] = "linear"
     """How the rate goes to zero."""
     symmetries: Literal["auto", "all", "none"] = "auto"
@@ -124,6 +128,8 @@ class Teaching(GenerativeLearning, Learning, Machine, group="Training"):
             default = _FREE_ENERGY_RATE
         elif self.decoder == "autoregressive":
             default = Training.learning_rate
+        elif self.invariant and self.model in _INVARIANT_RATES:
+            default = _INVARIANT_RATES[self.model]
         else:
             default = _RATES.get(self.model, Training.learning_rate)
         return self.learning_rate or default
@@ -157,13 +163,13 @@ def train(
     Raises ValueError where stopping early has nothing to go by or settings differ from those of a training that is
     resumed, and KeyboardInterrupt once an interrupted training is saved.
     """
-    resume = settings.resume and out.exists()
-    if resume:
-        check_same(settings, out)
-        before = load(out).provenance.get(BEFORE, 0.0)
+    begun: Checkpoint | None = None
+    if settings.resume and out.exists():
+        begun = _begun(settings, out)
+        before = begun.provenance.get(BEFORE, 0.0)
     learn, held = (lesson.learn, lesson.held) if hidden is None else hidden
     augment = lesson.augment if hidden is None else ()
-    target = lesson.target if hidden is None else None
+    target = lesson.law if hidden is None else None
     monitors = {**suited(model, objective, held, target, lesson.beta, lesson.chains), **(looks or {})}
     stop_on = next((name for name in _WATCHED if name in monitors), None)
     stop_early = settings.stop_early and not part
@@ -184,28 +190,37 @@ def train(
             monitors=monitors,
             on_epoch=bar,
             checkpoint=out,
-            resume=resume,
+            resume=begun is not None,
             provenance=lesson.origin | {BEFORE: before},
         )
     if history.stopped == "interrupted":
         raise KeyboardInterrupt
     negative = getattr(two_phase(objective), "negative", None)
-    warnings = [*filter(None, [*history.doubts.values(), getattr(negative, "warning", "")])]
+    idle = "" if begun is None or part else _idle(history, begun.epoch, out)
+    warnings = [*filter(None, [idle, *history.doubts.values(), getattr(negative, "warning", "")])]
     return Outcome(history, warnings, before + (history[-1]["seconds"] if history else 0.0))
 
 
-def check_same(settings: Teaching, out: Path) -> None:
-    """Raise ValueError unless a fit that is to be resumed was begun with these settings, its length apart."""
-    length = ("epochs", "cpu_seconds", "monitor_every")
-    mine = settings.what()
+def _begun(settings: Teaching, out: Path) -> Checkpoint:
+    """The training that is to be resumed. Raises ValueError unless it had these settings, its length apart."""
+    begun, mine = load(out), settings.what()
     # A setting that the file does not know yet had its default.
     theirs = {name: field.default for name, field in type(settings).model_fields.items() if name in mine}
-    theirs |= load(out).provenance.get("settings", {})
-    for name in (mine.keys() | theirs.keys()) - set(length):
-        if mine.get(name) != theirs.get(name):
-            raise ValueError(
-                f"{out} cannot be resumed: {name} was {theirs.get(name)!r} there and is {mine.get(name)!r} now"
-            )
+    theirs |= begun.provenance.get("settings", {})
+    check_same(out, mine, theirs, free=("epochs", "cpu_seconds", "monitor_every"))
+    return begun
+
+
+def _idle(history: History, epochs: int, out: Path) -> str:
+    """That a resumed training has added nothing to the epochs it had, in words."""
+    if len(history) > epochs:
+        return ""
+    ended = {
+        "finished": "give more --epochs to go on",
+        "budget": "give more --cpu-seconds to go on",
+        "early": "it had ended early",
+    }
+    return f"nothing was left to do: {out} has {epochs} epochs already, {ended[history.stopped]}"
 
 
 def _training(settings: Teaching, model: nn.Module, n_data: int, stop_on: str | None) -> Training:

@@ -118,9 +118,11 @@ def _nothing(record: Record) -> str:
         value, independent = record.get(name), record.get(f"{name}_independent")
         if value is None or independent is None:
             continue
-        if not sign * (value - independent) > share * abs(independent):
+        gain = sign * (value - independent)
+        if not gain > share * abs(independent):
+            how = "hardly better" if gain > 0 else "no better" if gain == 0 else "worse"
             return (
-                f"{name} is {value:.4g}, hardly better than the {independent:.4g} of sites that know nothing of each "
-                f"other: nothing was learned, the learning_rate may be too high or a prior too strong"
+                f"{name} is {value:.4g}, {how} than the {independent:.4g} of sites that know nothing of each other: "
+                f"nothing was learned, by too few updates, a learning_rate too high or a prior too strong"
             )
     return ""

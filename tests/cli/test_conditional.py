@@ -37,6 +37,9 @@ def test_one_model_is_told_the_temperature(several, tmp_path, capsys):
     other = run(f"{line}/other.h5 --temperatures 1.5,2,5", capsys)
     assert any("2, 5" in note for note in other["notes"])
     assert [any("outside 1.5 to 4" in w for w in row["warnings"]) for row in other["rows"]] == [False, False, True]
+    # So far below that not a spin moves any more, the model is still one that was never shown such a temperature.
+    cold = run(f"{line}/cold.h5 --temperatures 0.5,0.01", capsys)
+    assert all("outside 1.5 to 4" in row["warnings"][0] for row in cold["rows"])
     order = [np.abs(Dataset(tmp_path / "other.h5").magnetization(t)).mean() for t in (1.5, 2.0, 5.0)]
     assert order[0] > order[1] > order[2]
     # At one temperature always the same draws, whichever others are asked for.

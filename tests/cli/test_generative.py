@@ -250,6 +250,7 @@ def test_rates_and_batches_are_those_that_each_model_likes():
 
     assert (settings(model="rbm").rate, settings(model="bm").rate) == (2e-3, 3e-3)
     assert (settings(model="rbm").steps, settings(model="bm").steps, settings(model="rbm", k=3).steps) == (20, 10, 3)
+    assert [settings(model=name, invariant=True).rate for name in ("rbm", "bm")] == [1e-2, 2e-2]
     assert (settings(model="made").rate, settings(model="made").batch) == (2e-3, 200)
     assert settings(model="made", learning_rate=1.0, batch_size=7).rate == 1.0
     assert settings(model="vae").rate == 5e-3 and settings(model="vae", decoder="autoregressive").rate == 3e-3
@@ -297,3 +298,15 @@ def test_help_is_in_groups(capsys):
     out = capsys.readouterr().out
     groups = ("Which model", "Boltzmann machines", "Models without chains", "Learning by chains", "Training")
     assert all(f"─ {group} ─" in out for group in groups)
+
+
+def test_a_symmetry_that_a_field_breaks_is_refused(tmp_path, capsys):
+    line = (
+        f"generate --size 2x3 --field 0.3 --temperatures 2 --independent 100 --sampler enumerated --out {tmp_path}/h.h5"
+    )
+    assert main([*line.split(), "--quiet", "--device", "cpu"]) == 0
+    fit = f"fit --data {tmp_path}/h.h5 --model made --hidden 4 --epochs 1 --out {tmp_path}/m.pt"
+    assert main([*fit.split(), "--symmetric", "--quiet"]) == 2
+    assert "has a field" in capsys.readouterr().err
+    run(fit)
+    assert load_model(tmp_path / "m.pt", "cpu").symmetric is False

@@ -118,7 +118,7 @@ def test_sampling_resumes_bit_for_bit(here, capsys, monkeypatch):
 
     assert main(["run", "recipe.toml", "--quiet"]) == 0
     whole = {name: Dataset(f"{name}.h5").packed(2.269).tobytes() for name in ("rbm", "vae")}
-    for name, models in (("rbm", "rbm-2.269.pt rbm-3.pt"), ("vae", "vae.pt")):
+    for name, models in (("rbm", "rbm-2.269.pt rbm-3.pt --burn-in 20"), ("vae", "vae.pt")):
         written, write = [], Writer.write_packed
 
         def interrupted(self, *values, written=written, write=write):
@@ -127,7 +127,7 @@ def test_sampling_resumes_bit_for_bit(here, capsys, monkeypatch):
             written.append(1)
             write(self, *values)
 
-        line = f"sample --model {models} --draws 50 --chains 32 --burn-in 20 --quiet --out cut.h5".split()
+        line = f"sample --model {models} --draws 50 --chains 32 --quiet --out cut.h5".split()
         with monkeypatch.context() as patch:
             patch.setattr(Writer, "write_packed", interrupted)
             assert main([*line, "--force"]) == 130

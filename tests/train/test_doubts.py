@@ -69,8 +69,10 @@ def test_a_training_that_learned_nothing_is_said():
         for gain, doubted in ((-1e9, True), (0.0, True), (0.9 * least, True), (1.1 * least, False), (3.0, False)):
             found = doubts(record(**{f"{name}_independent": -sign * 4.0, name: -sign * 4.0 + sign * gain}))
             assert ("nothing" in found) is doubted
-            assert not doubted or f"hardly better than the {-sign * 4.0:.4g}" in found["nothing"]
-    assert "nothing" in doubts(record(kl=float("nan"), kl_independent=1.0))
+            how = "worse" if gain < 0 else "no better" if gain == 0 else "hardly better"
+            assert not doubted or f"{how} than the {-sign * 4.0:.4g}" in found["nothing"]
+    assert "worse" in doubts(record(kl=float("nan"), kl_independent=1.0))["nothing"]
+    assert "too few updates" in doubts(record(kl=7.676, kl_independent=1.089))["nothing"]
     assert doubts(record(kl=9.0)) == {}
 
 
