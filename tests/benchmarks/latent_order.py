@@ -4,10 +4,10 @@ python -m tests.benchmarks.latent_order --sizes 16 32 --seconds 60
 
 VAEs learn configurations of T in [1, 4]: the correlation of the best latent with m (aim: 0.99), and T(L) from the peak
 of N (<z^2> - <|z|>^2) on configurations not seen before, beside the same of m itself; with two sizes or more T_c from
-T(L) = T_c + a / L. Conditional VAEs learn the same rows with their temperatures, for --seconds each, and are judged
-unfiltered against fresh data by the Wasserstein distances of |m| and e/2 at the temperatures of D'Angelo and Boettcher
-(2020), whose own, filtered by a classifier, have means of 0.023 and 0.029. With --figures the figures of the latents
-are written to that folder.
+T(L) = T_c + a / L. Conditional VAEs learn the same rows with their temperatures, for --seconds each, VAEs of one
+temperature the rows of theirs, for the same seconds together, and all are judged unfiltered against fresh data by the
+Wasserstein distances of |m| and e/2 at the temperatures of D'Angelo and Boettcher (2020), whose own, filtered by a
+classifier, have means of 0.023 and 0.029. With --figures the figures of the latents are written to that folder.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,7 +28,7 @@ from torch import Tensor
 from ebmphys.energies import Ising, ferromagnet
 from ebmphys.exact import critical_temperature
 from ebmphys.figures import latent_against, latent_order, latent_plane, png, strip
-from ebmphys.generators import VAE, ConditionalVAE, Convolutions, Temperature
+from ebmphys.generators import VAE, AutoregressiveVAE, ConditionalVAE, Convolutions, LatentVariableModel, Temperature
 from ebmphys.latent import (
     OrderCurve,
     Peak,
@@ -144,6 +145,27 @@ def draw(
         (folder / f"{name}_{shape[0]}.png").write_bytes(png(figure))
 
 
+def vaes(n: int) -> dict[str, Callable[[torch.Generator], LatentVariableModel]]:
+    """One of its own for each temperature."""
+    return {
+        "VAE a temperature, 8 latents": lambda rng: VAE(n, (256,), 8, symmetric=True, rng=rng, device="cpu"),
+        "VAE a temperature, autoregressive": lambda rng: AutoregressiveVAE(
+            n, (128,), 4, decoder_hidden=(512,), symmetric=True, rng=rng, device="cpu"
+        ),
+    }
+
+
+def apart(
+    make: Callable[[torch.Generator], LatentVariableModel], v: Tensor, target: Ising, options: argparse.Namespace
+) -> LatentVariableModel:
+    """A model of one temperature, after its share of the seconds that a conditional one has for all."""
+    rng = generator(options.seed, "apart", device="cpu")
+    model, seconds = make(rng), options.seconds / len(JUDGED)
+    settings = Training(epochs=10**6, batch_size=100, cpu_seconds=seconds, learning_rate=CONDITIONAL_RATE)
+    fit_model(model, v, ELBO(rng, warm_up=100), settings, rng=rng, augment=[LatticeMoves(target.graph)])
+    return model
+
+
 def judge(target: Ising, learned: dict[float, Tensor], options: argparse.Namespace) -> None:
     n, rng = target.n_sites, generator(options.seed, "cvae", device="cpu")
     rows = torch.cat([torch.cat([v, torch.full((len(v), 1), t)], 1) for t, v in learned.items()])
@@ -158,6 +180,9 @@ def judge(target: Ising, learned: dict[float, Tensor], options: argparse.Namespa
         start = time.process_time()
         draws[name] = {t: model.at(t).draw(options.judged, rng) for t in JUDGED}
         print(f"{name}: {len(JUDGED) * options.judged} draws in {time.process_time() - start:.1f} CPU s")
+    for name, make in vaes(n).items():
+        if options.only in name:
+            draws[name] = {t: apart(make, learned[t], target, options).draw(options.judged, rng) for t in JUDGED}
     for name, own in draws.items():
         pairs = []
         for t, v in fresh.items():
