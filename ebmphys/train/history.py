@@ -17,6 +17,8 @@ _LONG = 20.0  # steps; a tenth of the run that tau is measured in
 _STUCK = 0.05  # of the trades between two rungs of a ladder
 _OPEN = 1.0  # nats between the two ends of a bracketed likelihood
 _SURE = 4.0  # standard errors
+_FAR = 8.0  # standard errors between chains and data, that no noise and no lag of the chains accounts for
+_DEVIATIONS = {"energy_per_site_deviation": "the energy per site", "abs_magnetization_deviation": "|m|"}
 # Which way is better, and the least gain over independent sites, as a share of what they reach: of a divergence, where
 # all is there to be learned, and of a likelihood, where most is the entropy of single sites.
 _LEAST_GAIN = dict.fromkeys(("kl", "kl_estimate", "kl_bound"), (-1, 0.05))
@@ -58,10 +60,11 @@ class History(list[Record]):
 
 
 def doubts(record: Record) -> dict[str, str]:
-    """What a record says against the model, in words: a missing ``sign``, a long ``tau``, a ladder without ``swaps``,
-    an open ``bracket``, ``nothing`` learned."""
+    """What a record says against the model, in words: a missing ``sign``, ``averages`` far from the data's, a long
+    ``tau``, a ladder without ``swaps``, an open ``bracket``, ``nothing`` learned."""
     found = {
         "sign": _signs(record),
+        "averages": _far(record),
         "tau": _slow(record),
         "swaps": _stuck(record),
         "bracket": _open(record),
@@ -83,6 +86,14 @@ def _signs(record: Record) -> str:
                 f"m {sign} 0 in {share:.1%} of the {_POSITIVE[own]} but {wanted:.1%} of the data: a model with one "
                 f"sign can have every observable right and the KL wrong by nats"
             )
+    return ""
+
+
+def _far(record: Record) -> str:
+    for name, word in _DEVIATIONS.items():
+        z = record.get(name, 0.0)
+        if abs(z) > _FAR:
+            return f"{word} of the chains is {z:+.1f} standard errors from the data's: the model has not learned it"
     return ""
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 
 import numpy as np
 import pytest
@@ -237,3 +238,10 @@ def test_ends_of_a_bracket_alone_are_drawn_on_their_own():
     lonely = [{"epoch": 1, "kl_estimate_low": 0.1}, {"epoch": 2, "kl_estimate_low": 0.2}]
     (axes,) = (axes for axes in figures.training(lonely).axes if axes.get_visible())
     assert axes.get_ylabel() == "kl estimate low"
+
+
+@pytest.mark.parametrize("name", ["energy_per_site", "abs_magnetization"])
+def test_averages_far_from_the_datas_are_said(name):
+    for z, doubted in ((27.0, True), (-8.1, True), (5.0, False), (math.nan, False)):
+        found = doubts({f"{name}_deviation": z, "abs_magnetization_deviation" if name[0] == "e" else "x": 1.0})
+        assert (f"{z:+.1f} standard errors" in found.get("averages", "")) == doubted
