@@ -21,9 +21,8 @@ class ConvolutionalRBM(TwoLayers):
     without ``biases`` a machine of spins (or Gaussian units) has the Z2 symmetry too. Filters act over displacements
     of length up to ``reach``, over all where it is None; hidden units are in the order of (filter, site). ``filters``
     is (n_filters m', m n_displacements), m and m' statistics a unit, and starts as N(0, scale^2 / n_displacements)
-    where a generator is given, at zero where not. Fields are sums of
-    shifted lattices where there are up to 9 displacements, else matrix products up to 144 sites and products in Fourier
-    space on larger lattices.
+    where a generator is given, at zero where not. Fields are sums of shifted lattices where there are up to 9
+    displacements, else matrix products up to 144 sites and products in Fourier space on larger lattices.
     Source: Lee, Grosse, Ranganath and Ng (2009), here with periodic boundaries and no pooling.
     Raises ValueError without filters, and for a lattice with open axes or several sites a cell.
     """

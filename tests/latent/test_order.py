@@ -231,3 +231,13 @@ def test_sizes_too_small_for_the_law_are_warned_of(exact_peaks):
             critical_from_sizes({int(s): Peak(one, 0.01) for s, one in zip(sides, t, strict=True)}).warning != ""
         )
     assert rejected < 8  # one in a thousand is expected
+
+
+def test_of_three_sizes_one_degree_of_freedom_is_left():
+    """chi^2 = 12 has probability 5e-4 with one, 2.5e-3 with two: rejected at 1e-3 with the right number only."""
+    x, error = 1 / np.array([4.0, 8.0, 16.0]), 0.01
+    across = np.cross(np.ones(3), x)  # no line T_c + a / L reaches in this direction
+    for chi_squared, rejected in ((12.0, True), (10.0, False)):
+        t = 2.27 + x + error * chi_squared**0.5 * across / np.linalg.norm(across)
+        found = critical_from_sizes({int(1 / k): Peak(value, error) for k, value in zip(x, t, strict=True)})
+        assert ("corrections to scaling" in found.warning) == rejected
